@@ -28,7 +28,9 @@ from detect.errors import UserError
 from detect.system.files import require_folder, write_text
 from detect.training.finetuning.initial import SHIPPED
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the neighbor that runs the commands
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the neighbors of this file
+
+from tools.paired_gain import gain_of_pairs
 
 ALL_PARTS = "[backbone,proposer,head]"
 Command = list[str | Path]
@@ -128,7 +130,10 @@ def shuffled_subset(root: Path, out: Path, count: int, seed: int) -> Path:
 
 
 def format_outcomes(rows: Sequence[tuple[str, dict[str, list[Outcome]]]]) -> str:
-    """Return a row for each number of images and start: its mAPs, their mean, spread and gain, and the minutes."""
+    """Return a row for each number of images and start: its mAPs, their mean, spread and gain, and the minutes.
+
+    The gain is over ImageNet weights, with a 95% interval by Student's t over the seeds.
+    """
     lines = [
         "| training images | start | VOC07 mAP of each seed | mean | deviation | over ImageNet | minutes |",
         "|---|---|---|---|---|---|---|",
@@ -140,7 +145,7 @@ def format_outcomes(rows: Sequence[tuple[str, dict[str, list[Outcome]]]]) -> str
                 continue
             scores = [run.mean_ap for run in runs]
             deviation = f"{statistics.stdev(scores):.3f}" if len(scores) > 1 else "-"
-            gain = f"{statistics.mean(scores) - statistics.mean(base):+.3f}" if len(base) == len(scores) else "-"
+            gain = str(gain_of_pairs(base, scores)) if len(base) == len(scores) and name != IMAGENET.name else "-"
             minutes = statistics.mean(run.minutes for run in runs)
             each = ", ".join(f"{score:.3f}" for score in scores)
             lines.append(

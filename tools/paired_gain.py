@@ -18,6 +18,11 @@ class Gain:
     mean: float
     interval: tuple[float, float] | None
 
+    def __str__(self) -> str:
+        """Return the gain with its interval."""
+        ends = "" if self.interval is None else f" ({self.interval[0]:+.3f} to {self.interval[1]:+.3f})"
+        return f"{self.mean:+.3f}{ends}"
+
     def in_points(self) -> str:
         """Return the gain times 100, with its interval."""
         ends = "" if self.interval is None else f" ({100 * self.interval[0]:+.1f} to {100 * self.interval[1]:+.1f})"

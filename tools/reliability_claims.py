@@ -15,9 +15,9 @@ class Claim:
 
 GUARANTEES = (
     Claim(
-        "A kill at any moment, in training, in R-CNN's stages, in a search or in a prediction, leaves no file that "
-        "cannot be read; the same command or `--resume` gives the same bits (on CPUs; on a GPU `train.deterministic` "
-        "is made for it, and was not run there)",
+        "A kill at an operation on a file or at a random time, in a joint training, in R-CNN's stages, in a search or "
+        "in a prediction, leaves no file that cannot be read; the same command or `--resume` gives the same bits (on "
+        "CPUs; on a GPU `train.deterministic` is made for it, and was not run there)",
         ("tests/fault_injection/test_kills.py::test_kill",),
     ),
     Claim(
@@ -126,8 +126,8 @@ GUARANTEES = (
         ("tests/fault_injection/test_dead_worker.py", "tests/data/loading/test_workers.py"),
     ),
     Claim(
-        "Memory and open files do not grow over 4,000 steps and over 20,000 predicted images, with and without "
-        "workers: by 20 MB at most, and by no file",
+        "Memory and open files do not grow over 4,000 steps on images of 32 pixels and over 20,000 predicted images "
+        "(links to one such image), with and without workers: by 20 MB at most, and by no file",
         ("tests/fault_injection/test_long_runs.py",),
     ),
     Claim(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from detect.bench.explaining_cases import MATCH_IOU
-from detect.bench.explaining_intervals import REPLICATES, Values, mean_interval
+from detect.bench.explaining_intervals import MIN_PHOTOS, REPLICATES, Values, mean_of_photos, num_measured
 from detect.bench.explaining_protocols import (
     PROTOCOL_COLUMNS,
     PROTOCOL_NOTES,
@@ -30,7 +30,6 @@ RANDOM_WEIGHTS = "correlation with random weights"
 RANDOM_IN_PROPOSAL = "the same, in the proposal"
 COLUMNS = (ENERGY, POINTING, GAIN, LEAKAGE, CORRELATION, RANDOM_WEIGHTS, RANDOM_IN_PROPOSAL, SEED_STD, SECONDS)
 TITLE = "Explanations on objects with masks"
-MIN_PHOTOS = 30  # of an interval: of 8 photos, a bootstrap's 95% interval of a mean of normal values covers 88%
 
 
 def explanation_tables(
@@ -67,7 +66,7 @@ def _protocol_table(photos: Sequence[PhotoScores], methods: Sequence[str], comma
 
 
 def _row(photos: Sequence[PhotoScores], method: str, columns: Sequence[str]) -> list[Cell]:
-    return [_mean(_measured(photos, method, column)) for column in columns]
+    return [mean_of_photos(_measured(photos, method, column)) for column in columns]
 
 
 def _measured(photos: Sequence[PhotoScores], method: str, column: str) -> list[Values]:
@@ -75,26 +74,21 @@ def _measured(photos: Sequence[PhotoScores], method: str, column: str) -> list[V
     return [scores.values[method][column] for scores in photos if column in scores.values[method]]
 
 
-def _mean(photos: Sequence[Values]) -> Cell:
-    """Return the mean with its interval; without one where there are too few photos for it."""
-    interval = mean_interval(photos)
-    return interval if interval is None or len(photos) >= MIN_PHOTOS else interval.value
-
-
 def _sample_notes(photos: Sequence[PhotoScores], score: float, min_detections: int | None) -> list[str]:
     """Return the sentences that say what the table is of."""
     explained = [scores for scores in photos if scores.num_detections]
     num_detections = sum(scores.num_detections for scores in explained)
-    leakages = [each for scores in explained for each in scores.values[FLAT_BOX][LEAKAGE]]
+    leakages = [scores.values[FLAT_BOX][LEAKAGE] for scores in explained]
+    num_leakages = sum(leakage is not None for of_photo in leakages for leakage in of_photo)
     notes = [
         f"{num_detections} detections with a score of at least {score:g} that match an object with a mask (IoU "
         f"{MATCH_IOU:g}), in {len(explained)} of {len(photos)} images; energy, pointing and leakage are measured on "
         "masks.",
-        f"leakage: fraction of the map on other objects of the class, for the "
-        f"{sum(each is not None for each in leakages)} detections with such objects in the image; insertion and "
-        "deletion are relative to the score of the unchanged image.",
+        f"leakage: fraction of the map on other objects of the class, for the {num_leakages} detections in "
+        f"{num_measured(leakages)} images with such objects; insertion and deletion are relative to the score of the "
+        "unchanged image.",
         f"[low, high]: 95% intervals from {REPLICATES} bootstrap samples of the images, each with all its detections; "
-        f"none where a column was measured on fewer than {MIN_PHOTOS} images, of which a bootstrap's are too narrow.",
+        f"none where a column has values of fewer than {MIN_PHOTOS} images, of which a bootstrap's are too narrow.",
     ]
     num_unknown = sum(scores.num_unknown for scores in photos)
     if num_unknown:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from detect.bench.explaining_intervals import REPLICATES, difference_interval
+from detect.bench.explaining_intervals import MIN_PHOTOS, REPLICATES, mean_difference
 from detect.bench.explaining_records import PhotoScores
 from detect.bench.explaining_scores import ENERGY, GAIN, LEAKAGE
 from detect.bench.result_tables import BenchmarkTable
@@ -34,7 +34,8 @@ def targets_table(
     """Return the paired differences of each method ``names``: from ``flat_box`` in leakage, from ``peers`` elsewhere.
 
     A target is met if the whole interval is on its side of 0; of the peers the best is shown, from which the difference
-    has the lowest lower end, so that the difference from every other one is above 0 too.
+    has the lowest lower end, so that the difference from every other one is above 0 too. Without an interval a target
+    is not judged.
     """
     rows, best_peers = [], []
     met: dict[str, tuple[bool | None, ...]] = {}
@@ -51,7 +52,8 @@ def targets_table(
     all_met = {name: None if None in of_name else all(of_name) for name, of_name in met.items()}
     notes = [
         f"differences over the same detections, with 95% intervals from {REPLICATES} bootstrap samples of the images; "
-        "a target is met where the whole interval is on its side of 0. The best of the "
+        "a target is met where the whole interval is on its side of 0, and not judged where fewer than "
+        f"{MIN_PHOTOS} images have values. The best of the "
         f"{len(peers)} peers is that from which the difference has the lowest lower end.",
         *([f"best peers: {'; '.join(best_peers)}"] if best_peers else []),
         *(f"{target}: {_met_by({name: met[name][i] for name in names})}" for i, target in enumerate(TARGETS)),
@@ -73,23 +75,27 @@ def saliency_cost(target: AttributionTarget) -> float:
     return timings["saliency"].median / timings["single pass"].median / len(target.detections)
 
 
-def _difference(photos: Sequence[PhotoScores], first: str, second: str | None, column: str) -> Interval | None:
+def _difference(photos: Sequence[PhotoScores], first: str, second: str | None, column: str) -> Interval | float | None:
     if second is None:
         return None
     ours, theirs = ([scores.values[name][column] for scores in photos] for name in (first, second))
-    return difference_interval(ours, theirs)
+    return mean_difference(ours, theirs)
 
 
 def _best_peer(photos: Sequence[PhotoScores], name: str, peers: Sequence[str], column: str) -> str | None:
     """Return the peer from which the difference has the lowest lower end; None without peers or detections."""
     differences = {peer: _difference(photos, name, peer, column) for peer in peers}
-    measured = {peer: difference.low for peer, difference in differences.items() if difference is not None}
+    measured = {peer: _lower_end(difference) for peer, difference in differences.items() if difference is not None}
     return min(measured, key=measured.__getitem__, default=None)
 
 
-def _is_met(difference: Interval | None, sign: int) -> bool | None:
-    """Return whether the whole interval is above 0, or for the sign -1 below it; None where nothing was measured."""
-    if difference is None:
+def _lower_end(difference: Interval | float) -> float:
+    return difference.low if isinstance(difference, Interval) else difference
+
+
+def _is_met(difference: Interval | float | None, sign: int) -> bool | None:
+    """Return whether the whole interval is above 0, or for the sign -1 below it; None without an interval."""
+    if not isinstance(difference, Interval):
         return None
     return difference.low > 0 if sign > 0 else difference.high < 0
 
@@ -98,4 +104,4 @@ def _met_by(met: Mapping[str, bool | None]) -> str:
     names = [name for name, is_met in met.items() if is_met]
     if names:
         return f"met by {', '.join(names)}"
-    return "not measured" if all(is_met is None for is_met in met.values()) else "missed by all"
+    return "not judged" if all(is_met is None for is_met in met.values()) else "missed by all"

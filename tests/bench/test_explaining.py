@@ -14,13 +14,13 @@ from PIL import Image
 from detect.bench import gradcam_peer
 from detect.bench.explaining import measure_explanations
 from detect.bench.explaining_cases import box_center, flat_box
+from detect.bench.explaining_intervals import MIN_PHOTOS
 from detect.bench.explaining_protocols import energy_in
 from detect.bench.explaining_records import ExplanationRecords, ExplanationSettings, PhotoScores
 from detect.bench.explaining_scores import EMPTY, ENERGY, GAIN, LEAKAGE
 from detect.bench.explaining_tables import (
     CORRELATION,
     FLAT_BOX,
-    MIN_PHOTOS,
     RANDOM_IN_PROPOSAL,
     RANDOM_WEIGHTS,
     SEED_STD,
@@ -201,6 +201,11 @@ def read_pixels(file: Path) -> np.ndarray:
     return np.asarray(Image.open(file).convert("RGB"))
 
 
+def make_photos(scores: dict[str, tuple[float, float, float | None]]) -> list[PhotoScores]:
+    """As many photos with the same scores as an interval needs."""
+    return [make_photo(scores, f"{index}.jpg") for index in range(MIN_PHOTOS)]
+
+
 def make_photo(scores: dict[str, tuple[float, float, float | None]], image: str = "a.jpg") -> PhotoScores:
     """A photo with one detection: energy, gain and leakage of each method."""
     columns = {name: {ENERGY: (a,), GAIN: (b,), LEAKAGE: (c,), EMPTY: (0.0,)} for name, (a, b, c) in scores.items()}
@@ -213,8 +218,8 @@ PEERS = {f"{PREFIX}GradCAM": (0.2, 0.4, 0.3), f"{PREFIX}EigenCAM": (0.3, 0.1, No
 @pytest.mark.parametrize(
     ("ours", "all_three"),
     [
-        ({}, "not measured"),
-        ({"a": (0.5, 0.5, None)}, "not measured"),
+        ({}, "not judged"),
+        ({"a": (0.5, 0.5, None)}, "not judged"),
         ({"a": (0.5, 0.5, None), "b": (0.1, 0.5, 0.09)}, "missed by all"),
         ({"a": (0.5, 0.5, 0.09)}, "met by a"),
         ({"a": (0.3, 0.5, 0.09)}, "missed by all"),  # equal is not above
@@ -225,20 +230,20 @@ PEERS = {f"{PREFIX}GradCAM": (0.2, 0.4, 0.3), f"{PREFIX}EigenCAM": (0.3, 0.1, No
     ],
 )
 def test_one_method_must_meet_all_targets(ours: dict[str, tuple[float, float, float | None]], all_three: str) -> None:
-    photos = [make_photo(PEERS | ours)]
+    photos = make_photos(PEERS | ours)
     table = targets_table(photos, list(ours), FLAT_BOX, list(PEERS)[:2], "")
     assert table.notes[-1] == f"all three: {all_three}"
     assert [row[0] for row in table.rows] == list(ours)
 
 
-def test_targets_without_peers_are_not_measured() -> None:
-    table = targets_table([make_photo(PEERS | {"a": (0.5, 0.5, 0.09)})], ["a"], FLAT_BOX, [], "")
-    assert [note.partition(": ")[2] for note in table.notes[-4:]] == ["met by a", *["not measured"] * 3]
+def test_targets_without_peers_are_not_judged() -> None:
+    table = targets_table(make_photos(PEERS | {"a": (0.5, 0.5, 0.09)}), ["a"], FLAT_BOX, [], "")
+    assert [note.partition(": ")[2] for note in table.notes[-4:]] == ["met by a", *["not judged"] * 3]
     assert table.rows[0][2:] == (None, None, "1 of 1")
 
 
 def test_the_best_peer_is_named_for_each_target() -> None:
-    table = targets_table([make_photo(PEERS | {"a": (0.5, 0.5, 0.09)})], ["a"], FLAT_BOX, list(PEERS)[:2], "")
+    table = targets_table(make_photos(PEERS | {"a": (0.5, 0.5, 0.09)}), ["a"], FLAT_BOX, list(PEERS)[:2], "")
     assert f"best peers: a: {PREFIX}EigenCAM in mask energy; a: {PREFIX}GradCAM in insertion - deletion" in table.notes
 
 
@@ -251,17 +256,21 @@ def test_columns_of_few_photos_have_no_interval_and_count_constant_maps() -> Non
         )
 
     photos = [photo(index, 0.5 if index else None) for index in range(MIN_PHOTOS)]
+    leakages = {name: {**values, LEAKAGE: (None,)} for name, values in photos[0].values.items()}
+    photos[0] = replace(photos[0], values=leakages)
     table, *_ = explanation_tables(photos, [], 0.5, None, "command")
     row = dict(zip(table.columns, table.rows[0], strict=True))
     assert isinstance(row[ENERGY], Interval)
     assert row[RANDOM_WEIGHTS] == 0.5
+    assert row[LEAKAGE] == pytest.approx(0.3)  # of one photo less
+    assert f"{MIN_PHOTOS - 1} detections in {MIN_PHOTOS - 1} images with such objects" in " ".join(table.notes)
     (note,) = (note for note in table.notes if note.startswith(f"{RANDOM_WEIGHTS}: of "))
     assert note.startswith(f"{RANDOM_WEIGHTS}: of {MIN_PHOTOS - 1} detections; those without")
     assert note.endswith(f"{PREFIX}GradCAM 1, {PREFIX}EigenCAM 1, {FLAT_BOX} 1")
 
 
 def test_a_target_is_met_by_the_interval_not_by_the_mean() -> None:
-    energies = [(0.9, 0.2), (0.9, 0.2), (0.1, 0.2)]  # of the method and of the peer: 0.43 higher in the mean
+    energies = [(0.9, 0.2), (-0.4, 0.2)] * (MIN_PHOTOS // 2)  # of the method and of the peer: 0.05 higher in the mean
     peer = f"{PREFIX}GradCAM"
     photos = [
         make_photo({"a": (ours, 0.5, 0.0), peer: (theirs, 0.1, 0.1), FLAT_BOX: (0, 0, 0.1)}, f"{i}.jpg")

@@ -52,8 +52,8 @@ def test_table_has_means_deviations_and_the_gain_over_imagenet() -> None:
         IMAGENET.name: [Outcome(0.5, 5.0), Outcome(0.5, 5.0)],
     }
     text = format_outcomes([("20", outcomes)])
-    assert "| 20 | packaged detector | 0.800, 0.900 | 0.850 | 0.071 | +0.350 | 3.0 |" in text
-    assert "| 20 | ImageNet weights | 0.500, 0.500 | 0.500 | 0.000 | +0.000 | 5.0 |" in text
+    assert "| 20 | packaged detector | 0.800, 0.900 | 0.850 | 0.071 | +0.350 (-0.285 to +0.985) | 3.0 |" in text
+    assert "| 20 | ImageNet weights | 0.500, 0.500 | 0.500 | 0.000 | - | 5.0 |" in text
 
 
 def test_table_of_one_seed_has_no_deviation_and_an_unfinished_start_no_row() -> None:
