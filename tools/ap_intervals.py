@@ -3,8 +3,8 @@
 
     tools/ap_intervals.py MODEL [--metric voc07] [--split val] [--set data.root=ROOT]...
 
-The APs are those of `detect eval MODEL --metric METRIC`. Masks are scored with COCO's metric, where all objects and all
-detections have one; where detections have masks and these are not scored, a line says why.
+The APs are those of `detect eval MODEL --metric METRIC`. COCO's metric scores the masks too, where all objects and all
+detections have one; where detections have masks and it does not, a line says why.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from detect.cli.exit_status import run_command
 from detect.config.builders.data import read_split_for_model
 from detect.data.annotations import Annotations
 from detect.evaluation.analysis.bootstrap import Interval, bootstrap
-from detect.evaluation.analysis.matches import match
+from detect.evaluation.analysis.matches import METRIC_RULES, match
 from detect.evaluation.mask_columns import mask_columns, mask_fault
 from detect.evaluation.predictions import Prediction
-from detect.evaluation.rules import COCO_AP, COCO_AP50, VOC07, VOC12, Rules
+from detect.evaluation.rules import COCO_AP, COCO_AP50, Rules
 from detect.inference.evaluate_dataset import predict_dataset
 from detect.inference.load import load
 
 RULES: dict[str, dict[str, Rules]] = {
     "coco": {"boxes AP": COCO_AP, "boxes AP50": COCO_AP50},
-    "voc07": {"VOC07 mAP": VOC07},
-    "voc12": {"VOC12 mAP": VOC12},
+    "voc07": {"VOC07 mAP": METRIC_RULES["voc07"]},
+    "voc12": {"VOC12 mAP": METRIC_RULES["voc12"]},
 }
 MASK_RULES = {
     "masks AP": replace(COCO_AP, layout=mask_columns),
@@ -49,9 +49,11 @@ def main(model: Path, metric: str, split: str, overrides: tuple[str, ...]) -> No
     """Detect on a split and print a table."""
     predictor = load(model, "auto", "fp32", overrides)
     annotations, notes = read_split_for_model(predictor.config, split, predictor.classes)
+    for line in notes:
+        click.echo(line)
     predictions = predict_dataset(predictor, annotations, predictor.config).predictions
     rules, mask_notes = choose_rules(metric, annotations, predictions)
-    for line in (*notes, *mask_notes):
+    for line in mask_notes:
         click.echo(line)
     table = Table("", "value", "low", "high", title=f"{len(annotations)} images")
     for name, interval in intervals(annotations, predictions, rules).items():

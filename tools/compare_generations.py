@@ -26,7 +26,7 @@ from detect.cli.exit_status import run_command
 from detect.inference.load import load
 from detect.system.files import require_file, require_folder, write_text
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the neighbor that runs the commands
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the neighbors of this file
 
 CONFIG = "configs/voc07/generations.yaml"
 # Settings of each generation in addition to its kind. R-CNN reads 8 images a step where the paper reads up to 128.
@@ -41,7 +41,7 @@ GENERATIONS: dict[str, tuple[str, ...]] = {
     "faster_rcnn": (),
 }
 NAMES = {"rcnn": "R-CNN", "fast_rcnn": "Fast R-CNN", "faster_rcnn": "Faster R-CNN"}
-NUM_TIMED_IMAGES = 100
+MAX_TIMED_IMAGES = 100
 
 
 @click.command(help=__doc__)
@@ -94,7 +94,7 @@ def main(
             training / 60,
             time_stages(load(run / "last.pt", "cpu"), timing_images(data)),
         )
-    text = format_table(rows, search_seconds, steps)
+    text = format_table(rows, search_seconds, steps, len(timing_images(data)))
     Console().print(text, markup=False, soft_wrap=True)
     write_text(out / "table.md", text)
     write_text(out / "table.json", json.dumps({kind: row.to_dict() for kind, row in rows.items()}, indent=1) + "\n")
@@ -147,13 +147,15 @@ def gain_over(out: Path, kind: str, previous: str) -> tuple[float, float, float]
 
 
 def timing_images(data: Path) -> list[Path]:
-    """Return NUM_TIMED_IMAGES of the validation images, evenly spaced in their list."""
+    """Return MAX_TIMED_IMAGES of the validation images, or all if they are fewer, evenly spaced in their list."""
     stems = (data / "ImageSets" / "Main" / "val.txt").read_text().split()
-    indices = np.linspace(0, len(stems) - 1, min(NUM_TIMED_IMAGES, len(stems))).astype(int)
+    indices = np.linspace(0, len(stems) - 1, min(MAX_TIMED_IMAGES, len(stems))).astype(int)
     return [data / "JPEGImages" / f"{stems[index]}.jpg" for index in indices]
 
 
-def format_table(rows: dict[str, GenerationResult], search_seconds: float, steps: Mapping[str, int]) -> str:
+def format_table(
+    rows: dict[str, GenerationResult], search_seconds: float, steps: Mapping[str, int], num_timed: int
+) -> str:
     """Format the results as Markdown; the seconds in the papers are those of VGG16 on a K40."""
     papers = {"rcnn": "47.0 without", "fast_rcnn": "0.32 without", "faster_rcnn": "0.20 with"}
     lines = [
@@ -161,20 +163,20 @@ def format_table(rows: dict[str, GenerationResult], search_seconds: float, steps
         "| s in the papers |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    first = sum(next(iter(rows.values())).seconds.values())
+    first_total = sum(next(iter(rows.values())).seconds.values())
     for kind, row in rows.items():
         total = sum(row.seconds.values())
         cells = " | ".join(f"{seconds:.3f}" for seconds in (total, *row.seconds.values()))
         gain = "" if row.gain is None else "{:+.3f} ({:+.3f} to {:+.3f})".format(*row.gain)
         lines.append(
-            f"| {NAMES[kind]} | {row.mean_ap:.3f} | {gain} | {row.minutes:.1f} | {cells} | {first / total:.1f} "
+            f"| {NAMES[kind]} | {row.mean_ap:.3f} | {gain} | {row.minutes:.1f} | {cells} | {first_total / total:.1f} "
             f"| {papers[kind]} |"
         )
     search = f"; selective search took another {search_seconds / 60:.1f} minutes" if search_seconds else ""
     note = (
         f"One image in {steps['train']} of train, one in {steps['val']} of val{search}. Differences have 95% intervals "
         "of a paired bootstrap over the images, which do not hold what another seed would change. s/image is the sum "
-        f"of the stages' medians on {NUM_TIMED_IMAGES} images, without decoding and resizing."
+        f"of the stages' medians on {num_timed} images, without decoding and resizing."
     )
     return "\n".join([*lines, "", note, ""])
 

@@ -20,13 +20,15 @@ class Gain:
 
     def __str__(self) -> str:
         """Return the gain with its interval."""
-        ends = "" if self.interval is None else f" ({self.interval[0]:+.3f} to {self.interval[1]:+.3f})"
-        return f"{self.mean:+.3f}{ends}"
+        return self._format(1, 3)
 
     def in_points(self) -> str:
         """Return the gain times 100, with its interval."""
-        ends = "" if self.interval is None else f" ({100 * self.interval[0]:+.1f} to {100 * self.interval[1]:+.1f})"
-        return f"{100 * self.mean:+.1f}{ends}"
+        return self._format(100, 1)
+
+    def _format(self, factor: float, digits: int) -> str:
+        mean, *ends = (f"{factor * number:+.{digits}f}" for number in (self.mean, *(self.interval or ())))
+        return f"{mean} ({' to '.join(ends)})" if ends else mean
 
 
 def gain_of_pairs(base: Sequence[float], scores: Sequence[float]) -> Gain:
@@ -40,7 +42,7 @@ def gain_of_pairs(base: Sequence[float], scores: Sequence[float]) -> Gain:
         raise ValueError("differences: expected at least one, found none")
     mean = statistics.mean(differences)
     if len(differences) == 1:
-        return Gain(mean, None)
+        return Gain(mean=mean, interval=None)
     quantile = T_QUANTILES[min(len(differences) - 2, len(T_QUANTILES) - 1)]
     half_width = quantile * statistics.stdev(differences) / math.sqrt(len(differences))
-    return Gain(mean, (mean - half_width, mean + half_width))
+    return Gain(mean=mean, interval=(mean - half_width, mean + half_width))

@@ -103,9 +103,10 @@ def describe_machine() -> tuple[str, ...]:
 INTRODUCTION = (
     "Made by `detect bench all IMAGE... --out docs/reports/benchmarks.md`. The runs of all variants are interleaved,",
     "with the same random weights and the same images. Seconds depend on this machine and its load: compare ratios.",
-    "A relative time and a speedup are ratios of medians, with a 95% interval: a bootstrap over the turns, in which",
-    "the variants ran one after the other. It holds the noise of this machine, and says nothing of other photos,",
-    "weights or machines. Where it includes 1, neither is shown to be faster.",
+    "A relative time and a speedup are ratios of medians, with a 95% interval where there are five turns or more:",
+    "a bootstrap over the turns, in which the variants ran one after the other. It holds the noise of this machine,",
+    "and says nothing of other photos, weights or machines. Where it includes 1, neither is shown to be faster.",
+    "A target is met by the ratio itself, not by its interval.",
     '"Equal" and "the same" hold for these photos and random weights.',
     "Not interleaved are the seconds by stage, and the profiles: one run of each after the other.",
 )

@@ -46,15 +46,15 @@ def targets_table(
             *(_difference(photos, name, peer, column) for column, peer in best.items()),
         )
         met[name] = tuple(map(_is_met, differences, SIGNS))
-        num_measured = len(TARGETS) - met[name].count(None)
-        rows.append((name, *differences, f"{met[name].count(True)} of {num_measured}"))
+        num_judged = len(TARGETS) - met[name].count(None)
+        rows.append((name, *differences, f"{met[name].count(True)} of {num_judged}"))
         best_peers += [f"{name}: {peer} in {column}" for column, peer in best.items() if peer is not None]
-    all_met = {name: None if None in of_name else all(of_name) for name, of_name in met.items()}
+    all_met = {name: _all_met(of_name) for name, of_name in met.items()}
     notes = [
         f"differences over the same detections, with 95% intervals from {REPLICATES} bootstrap samples of the images; "
         "a target is met where the whole interval is on its side of 0, and not judged where fewer than "
         f"{MIN_PHOTOS} images have values. The best of the "
-        f"{len(peers)} peers is that from which the difference has the lowest lower end.",
+        f"{len(peers)} peers is that from which the difference has the lowest lower end, or is lowest itself.",
         *([f"best peers: {'; '.join(best_peers)}"] if best_peers else []),
         *(f"{target}: {_met_by({name: met[name][i] for name in names})}" for i, target in enumerate(TARGETS)),
         f"all three: {_met_by(all_met)}",
@@ -90,6 +90,7 @@ def _best_peer(photos: Sequence[PhotoScores], name: str, peers: Sequence[str], c
 
 
 def _lower_end(difference: Interval | float) -> float:
+    """Return the lower end of the interval, or the difference itself where there is none."""
     return difference.low if isinstance(difference, Interval) else difference
 
 
@@ -100,8 +101,15 @@ def _is_met(difference: Interval | float | None, sign: int) -> bool | None:
     return difference.low > 0 if sign > 0 else difference.high < 0
 
 
+def _all_met(met: Sequence[bool | None]) -> bool | None:
+    """Return whether all targets are met; None where those that were judged are, and others were not judged."""
+    return False if False in met else None if None in met else True
+
+
 def _met_by(met: Mapping[str, bool | None]) -> str:
     names = [name for name, is_met in met.items() if is_met]
     if names:
         return f"met by {', '.join(names)}"
-    return "not judged" if all(is_met is None for is_met in met.values()) else "missed by all"
+    if all(is_met is None for is_met in met.values()):
+        return "not judged"
+    return "missed by all that were judged" if None in met.values() else "missed by all"

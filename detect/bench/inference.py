@@ -16,7 +16,7 @@ from detect.bench.layers import LayersAlone
 from detect.bench.model_files import PRECISIONS, ModelFile, files_of_runtimes
 from detect.bench.processes import Detect, Start, process_table, start_model
 from detect.bench.random_model import BenchModel, make_bench_model
-from detect.bench.relative_time import relative_time
+from detect.bench.relative_time import point_estimate, relative_time
 from detect.bench.result_tables import COMPARISON_COLUMNS, BenchmarkTable, comparison_rows, format_cell, raw_seconds
 from detect.bench.stage_times import STAGES, time_stages
 from detect.bench.timing import Timing, Variant, time_interleaved, timed, timed_on
@@ -149,7 +149,7 @@ def _notes(
     lines = []
     for precision in PRECISIONS:
         ratio = relative_time(timings[f"detect, {precision}"], timings[f"layers alone, {precision}"])
-        result = "target met" if ratio.value <= MAX_OVERHEAD else "target missed"
+        result = "target met" if point_estimate(ratio) <= MAX_OVERHEAD else "target missed"
         lines.append(
             f"{precision}: time relative to its convolutions and linear layers alone {format_cell(ratio)} "
             f"(at most {MAX_OVERHEAD}: {result})"

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from detect.bench.relative_time import relative_time
+from detect.bench.relative_time import point_estimate, relative_time
 from detect.bench.result_tables import BenchmarkTable, format_cell, raw_seconds
 from detect.bench.timing import Variant, time_interleaved, timed
 from detect.config import Config
@@ -68,7 +68,7 @@ def measure_loading(repeats: int, command: str) -> BenchmarkTable:
     images = NUM_BATCHES * config.train.batch_size
     speeds = {name: images / timing.median for name, timing in timings.items()}
     relative_speed = relative_time(timings["training steps"], timings["loader"])
-    result = "target met" if relative_speed.value >= MIN_RELATIVE_SPEED else "target missed"
+    result = "target met" if point_estimate(relative_speed) >= MIN_RELATIVE_SPEED else "target missed"
     return BenchmarkTable(
         f"Loading: configs/{CONFIG}.yaml, built-in data, {config.data.workers} workers",
         command,

@@ -9,7 +9,7 @@ from detect.training.sync_norm import has_own_statistics
 from detect.training.task import TrainingTask
 
 
-def header_lines(context: RunContext, task: TrainingTask, loop_config: LoopConfig, detector: Detector) -> list[str]:
+def describe_run(context: RunContext, task: TrainingTask, loop_config: LoopConfig, detector: Detector) -> list[str]:
     """Return the lines on what is trained on, for how many steps, where, and by how many processes."""
     data, val, train = context.train, context.val, context.config.train
     batches = f"{train.accumulate} batches of " if train.accumulate > 1 else ""
@@ -18,11 +18,11 @@ def header_lines(context: RunContext, task: TrainingTask, loop_config: LoopConfi
         f"validate; {len(data.classes)} classes: {', '.join(data.classes)}",
         f"{loop_config.steps} steps of {batches}{task.batch_size} {task.unit} on {context.compute.device.type} "
         f"in {train.precision}, into {context.folder.path}",
-        *_lines_on_processes(context, task, detector),
+        *_describe_processes(context, task, detector),
     ]
 
 
-def _lines_on_processes(context: RunContext, task: TrainingTask, detector: Detector) -> list[str]:
+def _describe_processes(context: RunContext, task: TrainingTask, detector: Detector) -> list[str]:
     """Return lines on how several processes share a batch; none for a single process."""
     size = context.group.size
     if size == 1:

@@ -21,7 +21,7 @@ from detect.evaluation.score_tables import score_table
 from detect.system.progress import show_progress
 from detect.training.context import RunContext, TrainingResult
 from detect.training.curves import draw_curves
-from detect.training.header import header_lines
+from detect.training.header import describe_run
 from detect.training.initial_model import InitialModel
 from detect.training.log import RunLogger
 from detect.training.loggers.registry import open_loggers
@@ -84,7 +84,7 @@ class Trainer:
         """Train to the end of the settings; draw the curves and log the score."""
         data, val = self.context.train, self.context.val
         dropped = list(dict.fromkeys([*data.dropped, *val.dropped]))  # the two parts of a split report the same boxes
-        self.logger.log_header(header_lines(self.context, self.task, self.loop_config, self.state.detector), dropped)
+        self.logger.log_header(describe_run(self.context, self.task, self.loop_config, self.state.detector), dropped)
         console, steps_done = self.logger.console, self.state.progress.step
         batches = self._training_batches()
         try:

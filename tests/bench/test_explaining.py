@@ -220,7 +220,8 @@ PEERS = {f"{PREFIX}GradCAM": (0.2, 0.4, 0.3), f"{PREFIX}EigenCAM": (0.3, 0.1, No
     [
         ({}, "not judged"),
         ({"a": (0.5, 0.5, None)}, "not judged"),
-        ({"a": (0.5, 0.5, None), "b": (0.1, 0.5, 0.09)}, "missed by all"),
+        ({"a": (0.5, 0.5, None), "b": (0.1, 0.5, 0.09)}, "missed by all that were judged"),
+        ({"a": (0.3, 0.5, None)}, "missed by all"),  # one target is missed, whatever the other would be
         ({"a": (0.5, 0.5, 0.09)}, "met by a"),
         ({"a": (0.3, 0.5, 0.09)}, "missed by all"),  # equal is not above
         ({"a": (0.5, 0.4, 0.09)}, "missed by all"),
@@ -240,6 +241,13 @@ def test_targets_without_peers_are_not_judged() -> None:
     table = targets_table(make_photos(PEERS | {"a": (0.5, 0.5, 0.09)}), ["a"], FLAT_BOX, [], "")
     assert [note.partition(": ")[2] for note in table.notes[-4:]] == ["met by a", *["not judged"] * 3]
     assert table.rows[0][2:] == (None, None, "1 of 1")
+
+
+def test_targets_of_too_few_photos_are_not_judged() -> None:
+    photos = make_photos(PEERS | {"a": (0.5, 0.5, 0.09)})[:-1]
+    table = targets_table(photos, ["a"], FLAT_BOX, list(PEERS)[:2], "")
+    assert [note.partition(": ")[2] for note in table.notes[-4:]] == ["not judged"] * 4
+    assert table.rows == (("a", *(pytest.approx(difference) for difference in (-0.01, 0.2, 0.1)), "0 of 0"),)
 
 
 def test_the_best_peer_is_named_for_each_target() -> None:

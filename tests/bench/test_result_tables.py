@@ -54,12 +54,12 @@ def test_table_as_markdown_and_as_dict() -> None:
         "| variant | median s | min s | max s | relative time |",
         "| --- | --- | --- | --- | --- |",
         "| ours | 1.5 | 1 | 2 | 1 |",
-        "| theirs | 3 | 2 | 6 | 2 [1.33, 3] |",
+        "| theirs | 3 | 2 | 6 | 2 |",
         "",
         "- a note",
     ]
     content = table.to_dict()
-    assert content["rows"][1]["relative time"]["value"] == 2.0
+    assert content["rows"][1]["relative time"] == 2.0
     assert content["seconds"]["theirs"] == [3.0, 6.0, 2.0]
 
 

@@ -38,8 +38,9 @@ def test_table_has_the_gain_over_the_generation_before(tmp_path: Path, monkeypat
         "fast_rcnn": GenerationResult(0.4, None, 10.0, searched),
         "faster_rcnn": GenerationResult(0.43, gain, 20.0, proposed),
     }
-    lines = format_table(rows, 60.0, {"train": 4, "val": 5}).splitlines()
+    lines = format_table(rows, 60.0, {"train": 4, "val": 5}, 84).splitlines()
     assert lines[2].startswith("| Fast R-CNN | 0.400 |  | 10.0 | 0.600 | 0.100 | 0.200 | 0.300 | 1.0 |")
     assert "| 0.430 | +0.030 (+0.020 to +0.050) | 20.0 |" in lines[3]
     assert "| 2.0 |" in lines[3]
     assert "One image in 4 of train, one in 5 of val" in lines[5]
+    assert "medians on 84 images" in lines[5]

@@ -22,8 +22,8 @@ from tools.compare_seeds import format_gain, metric_of
 )
 def test_table_has_a_row_for_each_seed_and_a_verdict(pairs: list[tuple[float, float]], verdict: str) -> None:
     text = format_gain("AP75", range(len(pairs)), pairs)
-    first, second = pairs[-1]
-    assert f"| {len(pairs) - 1} | {first:.3f} | {second:.3f} | {second - first:+.3f} |" in text
+    for seed, (first, second) in enumerate(pairs):
+        assert f"| {seed} | {first:.3f} | {second:.3f} | {second - first:+.3f} |" in text
     assert text.endswith(verdict + "\n")
 
 

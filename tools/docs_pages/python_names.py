@@ -39,6 +39,7 @@ PACKAGES = {
     "checkpoints": "A trained detector as a file; other libraries' files.",
     "config": "Settings as records, and the builders that make a detector of them.",
     "training": "The loop, the recipes, the run folder.",
+    "errors": "The errors that a user can cause.",
 }
 
 

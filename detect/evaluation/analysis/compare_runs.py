@@ -16,7 +16,7 @@ from detect.evaluation.analysis.image_counts import ImageCounts, best_thresholds
 from detect.evaluation.analysis.matches import Matches
 from detect.evaluation.columns import FloatArray
 
-MOST_DIFFERENT = 20  # images that are listed
+MAX_IMAGES = 20  # that are listed
 
 
 @dataclass(frozen=True)
@@ -146,9 +146,9 @@ def _counts_at_best_f1(run: Matches) -> ImageCounts:
 
 
 def _most_different(first: ImageCounts, second: ImageCounts, files: Sequence[str]) -> tuple[ImageDifference, ...]:
-    """Return the MOST_DIFFERENT images whose numbers of errors differ most."""
+    """Return the images whose numbers of errors differ most, MAX_IMAGES at most."""
     differences = np.abs(first.errors - second.errors)
-    ranked = np.argsort(-differences, kind="stable")[:MOST_DIFFERENT]
+    ranked = np.argsort(-differences, kind="stable")[:MAX_IMAGES]
     return tuple(
         ImageDifference(files[image], _image_count(first, image), _image_count(second, image))
         for image in ranked[differences[ranked] > 0].tolist()
