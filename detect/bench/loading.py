@@ -26,6 +26,7 @@ from detect.training.run_folder import RunFolder
 from detect.training.setup import build_train_state
 from detect.training.state import TrainState
 from detect.training.task import default_task
+from detect.types import MeanLoss
 
 CONFIG = "faster_rcnn"
 MIN_RELATIVE_SPEED = 4.0  # images per second, relative to training steps
@@ -47,8 +48,8 @@ class TrainingSetup:
             batch.images.to(self.compute.device),
             tuple(target.to(self.compute.device) for target in batch.targets),
         )
-        losses = self.train_state.detector(images, targets)
-        torch.autograd.backward(torch.stack(list(losses.values())).sum())
+        losses: dict[str, MeanLoss] = self.train_state.detector(images, targets)
+        torch.autograd.backward(torch.stack([loss.value for loss in losses.values()]).sum())
         self.train_state.optimizer.step()
 
 

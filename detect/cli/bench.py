@@ -69,12 +69,13 @@ def _run(
     from detect.inference.find_images import find_images
 
     selected, tables = page.images_of_one_size(find_images(paths), num_images), []
+    facts = (f"turns of each variant: {repeats}", *page.describe_images(selected))
     for name in names:
         for table in page.BENCHMARKS[name](selected, repeats, _repeat_benchmark(name)):
             tables.append(table)
             bench_output.print_table(table)
-    facts = (f"turns of each variant: {repeats}", *page.describe_images(selected))
-    bench_output.write_tables(tables, out, json_file, "Benchmarks", page.INTRODUCTION, facts)
+        # After each benchmark: `detect bench all` takes half an hour, and one that fails must not lose the others.
+        bench_output.write_tables(tables, out, json_file, "Benchmarks", page.INTRODUCTION, facts)
 
 
 def _repeat_benchmark(name: str) -> str:

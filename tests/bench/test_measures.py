@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 from torch import nn
 
-from detect.bench import detectron2_peer, training
+from detect.bench import detectron2_peer, loading, scaling, training
 from detect.bench.benchmark_page import images_of_one_size, markdown_page
 from detect.bench.evaluation import DataSize, Metrics, largest_difference, measure_evaluation
 from detect.bench.inference import agreement, make_predictor, torchvision_detections
@@ -25,10 +25,12 @@ from detect.bench.torchvision_peer import torchvision_reference
 from detect.bench.training import detect_step, loss_differences, random_targets, torchvision_step
 from detect.cli.bench import bench_command
 from detect.config import Precision
+from detect.config.files import parse_config
 from detect.data.shapes.dataset import draw_scene
 from detect.errors import RunError
 from detect.evaluation.analysis.bootstrap import Interval
 from detect.types import Detections
+from tests.conftest import TINY
 
 IMAGES = [draw_scene(0, "val", index).rgb for index in range(2)]
 SMALL = [
@@ -39,6 +41,29 @@ SMALL = [
     "model.head.batch_size_per_image=32",
 ]
 BF16 = pytest.mark.slow  # half a minute for a step on a CPU that lacks it
+
+
+def test_loading_trains_on_what_the_loader_delivers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "load_config", lambda _: parse_config(TINY, "test"))
+    monkeypatch.setattr(loading, "NUM_BATCHES", 1)
+    table = loading.measure_loading(1, "detect bench loading")
+    assert [row[0] for row in table.rows] == ["training steps", "loader"]
+    assert all(isinstance(cell, float) and cell > 0 for row in table.rows for cell in row[1:])
+
+
+def test_scaling_has_a_row_for_each_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = {"shorter side": 96, "proposals": 200, "batch size": 1, "classes": 2}
+    monkeypatch.setattr(scaling, "BASE_SETTINGS", small)
+    monkeypatch.setattr(scaling, "SWEEP", {"shorter side": (96, 128), "batch size": (1, 2)})
+    table = scaling.measure_scaling(IMAGES, 1, "detect bench growth")
+    assert [row[:2] for row in table.rows] == [
+        ("shorter side", 96),
+        ("shorter side", 128),
+        ("batch size", 1),
+        ("batch size", 2),
+    ]
+    assert [row[-1] == 1.0 for row in table.rows] == [True, False, True, False]
+    assert set(table.seconds) == {"shorter side 96", "shorter side 128", "batch size 1", "batch size 2"}
 
 
 @pytest.fixture(scope="module")

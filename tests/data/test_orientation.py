@@ -17,7 +17,6 @@ from PIL import Image
 
 from detect.data.image_kinds import AVIF, HEIF
 from detect.data.images import (
-    UnreadableImage,
     brightest_sample,
     image_size,
     read_header,
@@ -25,6 +24,7 @@ from detect.data.images import (
     read_image,
     read_reduced_gray,
 )
+from detect.errors import UnreadableImage
 
 MODES = {
     "JPEG": ("L", "RGB", "CMYK"),
