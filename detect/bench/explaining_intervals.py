@@ -10,10 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from detect.evaluation.analysis.bootstrap import Interval, percentile_interval, sample_weights
+from detect.evaluation.analysis.bootstrap import MIN_IMAGES, Interval, percentile_interval, sample_weights
 
 REPLICATES = 1000
-MIN_PHOTOS = 30  # of an interval: of 8 photos, one of the mean of normal values covers 88% (tried once)
 
 Values = tuple[float | None, ...]  # of one photo: one for each detection, None where nothing was measured
 
@@ -24,7 +23,7 @@ def num_measured(photos: Sequence[Values]) -> int:
 
 
 def mean_of_photos(photos: Sequence[Values]) -> Interval | float | None:
-    """Return the mean over the values of all photos, with its interval where MIN_PHOTOS photos or more have a value.
+    """Return the mean over the values of all photos, with its interval where MIN_IMAGES photos or more have a value.
 
     None where there is no value. A sample that has no value is left out.
     """
@@ -33,7 +32,7 @@ def mean_of_photos(photos: Sequence[Values]) -> Interval | float | None:
     if not counts.sum():
         return None
     mean = float(sums.sum() / counts.sum())
-    if num_measured(photos) < MIN_PHOTOS:
+    if num_measured(photos) < MIN_IMAGES:
         return mean
     weights = sample_weights(len(photos), REPLICATES, seed=0)
     totals = counts @ weights

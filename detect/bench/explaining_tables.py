@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from detect.bench.explaining_cases import MATCH_IOU
-from detect.bench.explaining_intervals import MIN_PHOTOS, REPLICATES, Values, mean_of_photos, num_measured
+from detect.bench.explaining_intervals import REPLICATES, Values, mean_of_photos, num_measured
 from detect.bench.explaining_protocols import (
     PROTOCOL_COLUMNS,
     PROTOCOL_NOTES,
@@ -21,6 +21,7 @@ from detect.bench.explaining_scores import EMPTY, ENERGY, GAIN, LEAKAGE, POINTIN
 from detect.bench.explaining_targets import targets_table
 from detect.bench.gradcam_peer import PREFIX, grad_cam_version
 from detect.bench.result_tables import BenchmarkTable, Cell
+from detect.evaluation.analysis.bootstrap import MIN_IMAGES
 
 FLAT_BOX = "flat box"
 CORRELATION = "correlation of disjoint boxes"
@@ -88,7 +89,7 @@ def _sample_notes(photos: Sequence[PhotoScores], score: float, min_detections: i
         f"{num_measured(leakages)} images with such objects; insertion and deletion are relative to the score of the "
         "unchanged image.",
         f"[low, high]: 95% intervals from {REPLICATES} bootstrap samples of the images, each with all its detections; "
-        f"none where a column has values of fewer than {MIN_PHOTOS} images, of which a bootstrap's are too narrow.",
+        f"none where a column has values of fewer than {MIN_IMAGES} images, of which a bootstrap's are too narrow.",
     ]
     num_unknown = sum(scores.num_unknown for scores in photos)
     if num_unknown:

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from detect.bench.explaining_intervals import MIN_PHOTOS, REPLICATES, mean_difference
+from detect.bench.explaining_intervals import REPLICATES, mean_difference
 from detect.bench.explaining_records import PhotoScores
 from detect.bench.explaining_scores import ENERGY, GAIN, LEAKAGE
 from detect.bench.result_tables import BenchmarkTable
 from detect.bench.timing import time_interleaved, timed
-from detect.evaluation.analysis.bootstrap import Interval
+from detect.evaluation.analysis.bootstrap import MIN_IMAGES, Interval
 from detect.explain.attribution.gradients import saliency
 from detect.explain.attribution.options import MethodOptions, no_progress
 from detect.explain.attribution.target import AttributionTarget
@@ -53,7 +53,7 @@ def targets_table(
     notes = [
         f"differences over the same detections, with 95% intervals from {REPLICATES} bootstrap samples of the images; "
         "a target is met where the whole interval is on its side of 0, and not judged where fewer than "
-        f"{MIN_PHOTOS} images have values. The best of the "
+        f"{MIN_IMAGES} images have values. The best of the "
         f"{len(peers)} peers is that from which the difference has the lowest lower end, or is lowest itself.",
         *([f"best peers: {'; '.join(best_peers)}"] if best_peers else []),
         *(f"{target}: {_met_by({name: met[name][i] for name in names})}" for i, target in enumerate(TARGETS)),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from rich.table import Table
 
 from detect.data.image_names import relative_to_shared_folder
+from detect.evaluation.analysis.bootstrap import MIN_IMAGES
 from detect.evaluation.analysis.by_attribute import RangeScore
 from detect.evaluation.analysis.compare_runs import Difference, ImageCount, RunComparison
 from detect.evaluation.profiles import ProfileScore, RuleChange, gain
@@ -83,7 +84,9 @@ def _most_changed(change: RuleChange) -> str:
 
 def difference_table(first: Score, second: Score, comparison: RunComparison) -> Table:
     """Return AP by class and its mean for two runs, the difference in points, and how certain it is."""
-    table = Table(title=f"{first.metric}: the second model against the first, {first.images} images")
+    few = f"fewer than {MIN_IMAGES} images: the intervals are too narrow" if first.images < MIN_IMAGES else None
+    title = f"{first.metric}: the second model against the first, {first.images} images"
+    table = Table(title=title, caption=few)
     for name in ("class", "first", "second", "difference", "95% interval", "second better"):
         table.add_column(name, justify="left" if name == "class" else "right")
     for name, difference in comparison.per_class.items():

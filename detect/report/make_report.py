@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from detect.config import Config, Device, Precision, SourceConfig
+from detect.config import Config, Device, ModelConfig, Precision, SourceConfig
 from detect.config.builders.data import default_metric, load_split_for_model
 from detect.config.files import load_config, to_yaml
 from detect.data.images import read_image
@@ -170,11 +170,24 @@ def _summary(config: Config) -> tuple[tuple[str, str], ...]:
         length += f" ({train.rpn_steps:g} of an RPN)"
     return (
         ("detector", f"{model.kind}, {model.proposal_source} proposals, {model.pool}, {model.classifier}"),
-        ("backbone", f"{model.backbone.name}, initial weights {model.backbone.weights or 'random'}"),
+        ("backbone", _describe_backbone(model)),
         ("training", f"{train.recipe}, {length}, batches of {train.batch_size}, {train.optimizer} at {train.lr:g}"),
         ("data", f"{data.format}, {data.root}"),
         ("validation", _format_split(data.val)),
     )
+
+
+def _describe_backbone(model: ModelConfig) -> str:
+    """Return the network and the initial weights that the settings name.
+
+    Those of a packaged or an imported file name none, and their weights were not random.
+    """
+    parts = (model.backbone.name, _initial_weights(model.backbone.weights), _initial_weights(model.init))
+    return ", ".join(part for part in parts if part is not None)
+
+
+def _initial_weights(source: str | None) -> str | None:
+    return None if source is None else f"initial weights {source}"
 
 
 def _format_split(split: str | float | tuple[SourceConfig, ...]) -> str:

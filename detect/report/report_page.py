@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from detect.evaluation.analysis.bootstrap import MIN_IMAGES
 from detect.evaluation.proposal_recall import BestIoUs, ProposalScores
 from detect.report import charts, views
 from detect.report.error_gallery import ErrorGallery
@@ -77,7 +78,7 @@ def _environment() -> Environment:
     )
     filters: Mapping[str, Any] = {"percent": percent, "points": points, "count": count}
     environment.filters.update(filters)
-    environment.globals.update(charts=charts, views=views)
+    environment.globals.update(charts=charts, views=views, min_images=MIN_IMAGES)
     return environment
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from detect.data.annotations import Annotations
-from detect.evaluation.analysis.bootstrap import Interval, bootstrap
+from detect.evaluation.analysis.bootstrap import MIN_IMAGES, Interval, bootstrap
 from detect.evaluation.analysis.by_attribute import RangeScore, score_ranges
 from detect.evaluation.analysis.calibration import Calibration, calibration
 from detect.evaluation.analysis.confusion import Confusion, confusion
 from detect.evaluation.analysis.error_costs import TIDEResult, compute_dap
 from detect.evaluation.analysis.error_types import Errors, classify_errors
-from detect.evaluation.analysis.matches import METRIC_RULES, labels_of, match
+from detect.evaluation.analysis.matches import METRIC_RULES, images_with_objects, labels_of, match
 from detect.evaluation.analysis.precision_recall import (
     BestThreshold,
     PrecisionRecall,
@@ -32,15 +32,22 @@ CONFUSION_SCORE = 0.5
 class ClassResults:
     """The results of one class.
 
-    objects: those that count; detections: those that count; ap: by the metric, with its 95% interval, None where there
-    is no ground truth; best: the score threshold of best F1, None where no object is found.
+    objects: those that count; images: those that have such objects; detections: those that count; ap: by the metric,
+    with its 95% interval, None where there is no ground truth; best: the score threshold of best F1, None where no
+    object is found.
     """
 
     name: str
     objects: int
+    images: int
     detections: int
     ap: Interval | None
     best: BestThreshold | None
+
+    @property
+    def has_few_images(self) -> bool:
+        """Return whether the images are too few for an interval, which is then too narrow."""
+        return self.images < MIN_IMAGES
 
 
 @dataclass(frozen=True)
@@ -75,8 +82,16 @@ def compute_results(annotations: Annotations, predictions: Sequence[Prediction],
     intervals, by_class = bootstrap(matches), curves(matches)
     labels = labels_of(matches.columns, matches.columns.detections.groups)
     counts = np.bincount(labels, minlength=len(matches.classes) + 1)
+    images = images_with_objects(matches)
     classes = tuple(
-        ClassResults(name, curve.positives, int(counts[label]), intervals.per_class[name], best_threshold(curve))
+        ClassResults(
+            name=name,
+            objects=curve.positives,
+            images=images[name],
+            detections=int(counts[label]),
+            ap=intervals.per_class[name],
+            best=best_threshold(curve),
+        )
         for label, (name, curve) in enumerate(by_class.items(), start=1)
     )
     errors = classify_errors(annotations, predictions)

@@ -14,7 +14,6 @@ from PIL import Image
 from detect.bench import gradcam_peer
 from detect.bench.explaining import measure_explanations
 from detect.bench.explaining_cases import box_center, flat_box
-from detect.bench.explaining_intervals import MIN_PHOTOS
 from detect.bench.explaining_protocols import energy_in
 from detect.bench.explaining_records import ExplanationRecords, ExplanationSettings, PhotoScores
 from detect.bench.explaining_scores import EMPTY, ENERGY, GAIN, LEAKAGE
@@ -32,7 +31,7 @@ from detect.bench.masked_images import masked_files
 from detect.checkpoints.checkpoint import save_checkpoint
 from detect.checkpoints.zoo import read_model
 from detect.config.files import with_overrides
-from detect.evaluation.analysis.bootstrap import Interval
+from detect.evaluation.analysis.bootstrap import MIN_IMAGES, Interval
 from detect.explain.attribution.heatmaps import to_image_pixels
 from detect.explain.attribution.options import MethodOptions, no_progress
 from detect.inference.load import load
@@ -203,7 +202,7 @@ def read_pixels(file: Path) -> np.ndarray:
 
 def make_photos(scores: dict[str, tuple[float, float, float | None]]) -> list[PhotoScores]:
     """As many photos with the same scores as an interval needs."""
-    return [make_photo(scores, f"{index}.jpg") for index in range(MIN_PHOTOS)]
+    return [make_photo(scores, f"{index}.jpg") for index in range(MIN_IMAGES)]
 
 
 def make_photo(scores: dict[str, tuple[float, float, float | None]], image: str = "a.jpg") -> PhotoScores:
@@ -258,12 +257,12 @@ def test_the_best_peer_is_named_for_each_target() -> None:
 def test_columns_of_few_photos_have_no_interval_and_count_constant_maps() -> None:
     def photo(index: int, correlation: float | None) -> PhotoScores:
         scores = make_photo(PEERS, f"{index}.jpg")
-        few = {RANDOM_WEIGHTS: (correlation,), RANDOM_IN_PROPOSAL: (correlation,)} if index < MIN_PHOTOS - 1 else {}
+        few = {RANDOM_WEIGHTS: (correlation,), RANDOM_IN_PROPOSAL: (correlation,)} if index < MIN_IMAGES - 1 else {}
         return replace(
             scores, values={name: {**values, CORRELATION: (), **few} for name, values in scores.values.items()}
         )
 
-    photos = [photo(index, 0.5 if index else None) for index in range(MIN_PHOTOS)]
+    photos = [photo(index, 0.5 if index else None) for index in range(MIN_IMAGES)]
     leakages = {name: {**values, LEAKAGE: (None,)} for name, values in photos[0].values.items()}
     photos[0] = replace(photos[0], values=leakages)
     table, *_ = explanation_tables(photos, [], 0.5, None, "command")
@@ -271,14 +270,14 @@ def test_columns_of_few_photos_have_no_interval_and_count_constant_maps() -> Non
     assert isinstance(row[ENERGY], Interval)
     assert row[RANDOM_WEIGHTS] == 0.5
     assert row[LEAKAGE] == pytest.approx(0.3)  # of one photo less
-    assert f"{MIN_PHOTOS - 1} detections in {MIN_PHOTOS - 1} images with such objects" in " ".join(table.notes)
+    assert f"{MIN_IMAGES - 1} detections in {MIN_IMAGES - 1} images with such objects" in " ".join(table.notes)
     (note,) = (note for note in table.notes if note.startswith(f"{RANDOM_WEIGHTS}: of "))
-    assert note.startswith(f"{RANDOM_WEIGHTS}: of {MIN_PHOTOS - 1} detections; those without")
+    assert note.startswith(f"{RANDOM_WEIGHTS}: of {MIN_IMAGES - 1} detections; those without")
     assert note.endswith(f"{PREFIX}GradCAM 1, {PREFIX}EigenCAM 1, {FLAT_BOX} 1")
 
 
 def test_a_target_is_met_by_the_interval_not_by_the_mean() -> None:
-    energies = [(0.9, 0.2), (-0.4, 0.2)] * (MIN_PHOTOS // 2)  # of the method and of the peer: 0.05 higher in the mean
+    energies = [(0.9, 0.2), (-0.4, 0.2)] * (MIN_IMAGES // 2)  # of the method and of the peer: 0.05 higher in the mean
     peer = f"{PREFIX}GradCAM"
     photos = [
         make_photo({"a": (ours, 0.5, 0.0), peer: (theirs, 0.1, 0.1), FLAT_BOX: (0, 0, 0.1)}, f"{i}.jpg")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detect.bench.explaining_intervals import MIN_PHOTOS, REPLICATES, Values, mean_difference, mean_of_photos
-from detect.evaluation.analysis.bootstrap import Interval
+from detect.bench.explaining_intervals import REPLICATES, Values, mean_difference, mean_of_photos
+from detect.evaluation.analysis.bootstrap import MIN_IMAGES, Interval
 from detect.system.randomness import numpy_generator
 
 
@@ -18,8 +18,8 @@ def test_nothing_measured_has_no_interval(photos: list[Values]) -> None:
 
 @pytest.mark.parametrize("without", [(), (None,), (None, None)])
 def test_few_photos_with_a_value_have_a_mean_without_an_interval(without: Values) -> None:
-    few = [(0.25, None), (0.75,)] * (MIN_PHOTOS // 2 - 1) + [(0.5,)]
-    assert mean_of_photos(few + [without] * MIN_PHOTOS) == pytest.approx(0.5)
+    few = [(0.25, None), (0.75,)] * (MIN_IMAGES // 2 - 1) + [(0.5,)]
+    assert mean_of_photos(few + [without] * MIN_IMAGES) == pytest.approx(0.5)
     assert isinstance(mean_of_photos([*few, (0.5,), without]), Interval)
 
 
@@ -38,15 +38,15 @@ def test_interval_is_that_of_a_loop_over_photos() -> None:
 
 def test_photos_are_drawn_with_all_their_detections() -> None:
     """Ten equal detections in each photo are no more than one: the interval is as wide."""
-    ten, one = (mean_of_photos([(0.0,) * n, (1.0,) * n] * MIN_PHOTOS) for n in (10, 1))
+    ten, one = (mean_of_photos([(0.0,) * n, (1.0,) * n] * MIN_IMAGES) for n in (10, 1))
     assert ten == one
     assert isinstance(one, Interval)
     assert one.high - one.low > 0.2
 
 
 def test_differences_are_paired() -> None:
-    first: list[Values] = [(0.9, None), (0.2, 0.3)] * MIN_PHOTOS
-    second: list[Values] = [(0.8, 0.1), (0.1, None)] * MIN_PHOTOS
+    first: list[Values] = [(0.9, None), (0.2, 0.3)] * MIN_IMAGES
+    second: list[Values] = [(0.8, 0.1), (0.1, None)] * MIN_IMAGES
     interval = mean_difference(first, second)
     assert isinstance(interval, Interval)
     assert (interval.low, interval.value, interval.high) == pytest.approx((0.1, 0.1, 0.1))

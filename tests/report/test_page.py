@@ -58,6 +58,15 @@ def test_render_metrics_equal_the_scorer(tmp_path: Path) -> None:
         assert re.search(rf"{name}\s*{re.escape(percent(value))}", page.text)
 
 
+@pytest.mark.parametrize(("num_images", "is_said"), [(29, True), (30, False)])
+def test_intervals_of_few_images_are_said_to_be_too_narrow(num_images: int, is_said: bool, tmp_path: Path) -> None:
+    annotations, predictions = data_set([([(SQUARE, 1, "")], [(SQUARE, 1, 0.9)])] * num_images)
+    html = render(page_with_model(tmp_path, annotations, predictions, "voc07"))
+    assert ("interval in italics is of fewer than 30 images" in html) is is_said
+    assert ("too narrow: few images" in html) is is_said
+    assert ('class="interval few"' in html) is is_said
+
+
 def test_render_escapes_names(tmp_path: Path) -> None:
     annotations, predictions = data_set([([(SQUARE, 1, ""), (FAR, 2, "")], [(SQUARE, 2, 0.9), (SQUARE, 1, 0.8)])])
     annotations = replace(with_image_files(annotations, tmp_path), classes=(EVIL, "a\x22b", "zebra"))

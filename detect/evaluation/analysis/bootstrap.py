@@ -17,6 +17,7 @@ from detect.evaluation.assignment import IGNORED, TRUE_POSITIVE
 from detect.evaluation.columns import FloatArray, IntArray
 from detect.system.randomness import numpy_generator
 
+MIN_IMAGES = 30  # with values, of an interval: of 8 images, one of the mean of normal values covers 88% (tried once)
 _BLOCK = 1 << 18  # weights of detections in one step: 1 MB, which fits the CPU cache (a third of the time)
 
 Weights = NDArray[np.int32]

@@ -80,6 +80,16 @@ def images_of(columns: EvalColumns, groups: IntArray) -> IntArray:
     return groups % max(columns.num_images, 1)
 
 
+def images_with_objects(matches: Matches) -> dict[str, int]:
+    """Return by class name the number of images that have an object of the class that counts."""
+    columns, truth = matches.columns, matches.columns.ground_truth
+    slices = columns.class_slices(truth.groups)
+    return {
+        name: len(np.unique(images_of(columns, truth.groups[boxes][~truth.ignore[boxes]])))
+        for name, boxes in zip(matches.classes, slices, strict=True)
+    }
+
+
 def matched_objects(columns: EvalColumns, outcome: NDArray[np.int8], rules: Rules) -> IntArray:
     """Return the row of the box that each true positive matches, -1 for other detections: (D,).
 

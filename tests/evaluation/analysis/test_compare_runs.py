@@ -191,8 +191,11 @@ def test_difference_table_and_image_table():
     assert rows[0] == "voc12: the second model against the first, 3 images"
     assert rows[4].startswith("cat 65.0 100.0 +35.0 ")
     assert rows[5] == "dog - - - - -"
-    assert rows[-2].startswith("mAP 65.0 100.0 +35.0 ")
-    assert rows[-2].endswith("%")
+    assert rows[-3].startswith("mAP 65.0 100.0 +35.0 ")
+    assert rows[-3].endswith("%")
+    assert rows[-1] == "fewer than 30 images: the intervals are too narrow"
+    many = [replace(score, images=30) for score in scores]
+    assert "too narrow" not in " ".join(printed_rows(difference_table(many[0], many[1], compared)))
     rows = printed_rows(image_table(compared, max_images=1))
     assert rows[-2:-1] == ["002.jpg 1, 0, 1 2, 0, 0 -1"]
     assert image_table(compare_by_voc(annotations, first, first)).row_count == 0

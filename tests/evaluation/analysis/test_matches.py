@@ -11,6 +11,7 @@ from detect.evaluation.analysis.matches import (
     METRIC_RULES,
     class_agnostic,
     images_of,
+    images_with_objects,
     labels_of,
     match,
     matched_objects,
@@ -45,6 +46,21 @@ def test_matched_objects(truth, found, expected):
     taken = matched_objects(case, outcome, COCO_AP50)
     by_score = np.argsort(np.argsort([-score for _, _, score in found]))
     assert taken[by_score].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        ([], [0, 0]),
+        ([([], [(A, CAT, 0.9)])], [0, 0]),
+        ([([(A, CAT, ""), (B, CAT, "")], []), ([(A, CAT, "")], [])], [2, 0]),
+        ([([(A, DOG, "difficult")], []), ([(A, DOG, ""), (B, CAT, "crowd")], [])], [0, 1]),
+    ],
+)
+def test_images_with_objects_that_count(images, expected):
+    annotations, predictions = data_set(images)
+    counted = images_with_objects(match(annotations, predictions, COCO_AP50))
+    assert counted == dict(zip(("cat", "dog", "zebra"), [*expected, 0], strict=True))
 
 
 rules = st.builds(
