@@ -81,6 +81,20 @@ def blank_curves() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def auto_precision_in_float32() -> Iterator[None]:
+    """``precision=auto`` is fp32 in this process: by the clock two runs of a test could have other bits.
+
+    The choice has tests of its own, and commands in processes of their own are given a precision.
+    """
+    from detect.inference import load
+    from detect.inference.auto_precision import PrecisionChoice
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(load, "choose_precision", lambda _, __: PrecisionChoice("fp32", "auto: in tests"))
+        yield
+
+
 @pytest.fixture
 def detect_command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
     """``detect_command("train", ...)`` -> exit status, stdout, stderr, in this process."""

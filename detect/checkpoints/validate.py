@@ -36,7 +36,8 @@ def class_names(
 def require_complete(weights: StateDict, config: Config, classes: tuple[str, ...], expected: str) -> StateDict:
     """Return the state dict of a detector of these settings, in its order; batch counters may be missing.
 
-    Raises UserError, which starts with ``expected``, if a tensor is missing, unexpected or of another shape.
+    Raises UserError, which starts with ``expected``, if a tensor is missing, unexpected or of another shape, or has a
+    number that is not finite: a network of such would detect nothing.
     """
     with torch.device("meta"):
         reference = build_uninitialized(config, classes).state_dict()
@@ -46,9 +47,20 @@ def require_complete(weights: StateDict, config: Config, classes: tuple[str, ...
     wrong_shape = sorted(
         name for name in reference.keys() & complete.keys() if reference[name].shape != complete[name].shape
     )
+    not_finite = sorted(
+        name
+        for name in reference.keys() & complete.keys()
+        if not complete[name].is_meta and not bool(complete[name].isfinite().all())
+    )
+    by_problem = {
+        "missing": missing,
+        "unexpected": unexpected,
+        "of another shape": wrong_shape,
+        "with NaN or infinity": not_finite,
+    }
     problems = [
         f"{len(names)} {problem} ({names[0]}{', ...' * (len(names) > 1)})"
-        for problem, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", wrong_shape))
+        for problem, names in by_problem.items()
         if names
     ]
     if problems:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from detect.cli import options
+from detect.cli.exit_status import exit_if_unreadable
 from detect.errors import UserError
 from detect.system.files import format_bytes, require_folder, require_writable_file
 from detect.system.numbers import format_count
@@ -138,14 +139,21 @@ def quantize(
         f"{out}: {format_bytes(written.size)}; {written.num_int8} of {written.num_layers} layers in int8; "
         f"calibrated on {format_count(written.num_photos, 'photo')}"
     )
-    if written.float_layers:
-        Console().print(_float_layers_table(written.float_layers))
+    choice = written.float_choice
+    if choice is not None and choice.layers:
+        Console().print(_float_layers_table(choice.layers))
+    if choice is not None and choice.drop > max_drop:
+        print(
+            f"--max-drop: expected a fall of the mAP of at most {max_drop:g} on the photos to calibrate with, found "
+            f"{choice.drop:.3f}: no other layer gives back more in float"
+        )
     if written.change is None:
         print(f"not compared with the model: {written.not_compared}")
     else:
         change = written.change
         print(f"the model (first) and its graph in int8 (second) on {change.num_images} images:")
         Console().print(difference_table(change.before, change.after, change.comparison))
+        exit_if_unreadable(change.unreadable, change.num_images + len(change.unreadable))
 
 
 def require_other_than_model(out: Path, model: Path, argument: str) -> None:

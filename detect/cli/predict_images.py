@@ -13,6 +13,7 @@ from rich.console import Console
 from detect.cli import options
 from detect.cli.exit_status import exit_if_unreadable
 from detect.cli.options import ModelArguments
+from detect.cli.resumed_precision import resumed_precision
 from detect.errors import UserError
 from detect.system.files import require_writable_folder
 from detect.system.numbers import format_count
@@ -82,7 +83,7 @@ def _predict(arguments: ImageArguments, search: ImageSearch, group: ProcessGroup
     from detect.system.progress import show_progress
 
     scores = _minimum_scores(arguments)
-    predictor = _load_predictor(arguments.model, group)
+    predictor = _load_predictor(arguments.model, arguments.out, group)
     require_result_classes(arguments.out, scores, predictor.classes)
     labels = options.class_labels(arguments.model.classes, predictor.classes)
     best = _best_scores(arguments, predictor, group)
@@ -125,12 +126,14 @@ def _minimum_scores(arguments: ImageArguments) -> dict[str, float]:
     return dict.fromkeys(names, 0.0 if arguments.score == "auto" else arguments.score)
 
 
-def _load_predictor(model: ModelArguments, group: ProcessGroup) -> Predictor:
+def _load_predictor(model: ModelArguments, out: Path, group: ProcessGroup) -> Predictor:
     """Load the model, in float32 where several processes would each choose a precision for itself."""
     from detect.inference.load import load
+    from detect.inference.predict import JOURNAL_FILE
 
-    precision = "fp32" if group.size > 1 and model.precision == "auto" else model.precision
-    return load(model.model, model.device, precision, model.settings)
+    if group.size > 1 and model.precision == "auto":
+        return load(model.model, model.device, "fp32", model.settings)
+    return load(model.model, model.device, resumed_precision(model.precision, out / JOURNAL_FILE), model.settings)
 
 
 def _best_scores(arguments: ImageArguments, predictor: Predictor, group: ProcessGroup) -> ClassScores | None:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.cli.options import ModelArguments
+from detect.cli.resumed_precision import resumed_precision
 from detect.errors import UserError
 from detect.system.files import require_writable_folder
 from detect.system.numbers import format_count
@@ -47,7 +48,7 @@ def predict_on_videos(arguments: VideoArguments) -> NoReturn:
     from detect.inference.detect_batches import PredictOptions
     from detect.inference.load import load
     from detect.inference.lowest_score import describe_lowest_score
-    from detect.inference.predict_video import VideoOptions, clear_video_journals, predict_videos
+    from detect.inference.predict_video import VideoOptions, clear_video_journals, predict_videos, video_journal
     from detect.inference.result_formats import (
         SHOWN_SCORE,
         default_score,
@@ -67,7 +68,8 @@ def predict_on_videos(arguments: VideoArguments) -> NoReturn:
         if group.size > 1:
             raise UserError(f"{sources[0].name}: expected one process for a video, found {group.size}")
     model = arguments.model
-    predictor = load(model.model, model.device, model.precision, model.settings)
+    precision = resumed_precision(model.precision, arguments.out / video_journal(0))
+    predictor = load(model.model, model.device, precision, model.settings)
     require_result_classes(arguments.out, formats, predictor.classes)
     labels = options.class_labels(model.classes, predictor.classes)
     scores = {name: default_score(name) if arguments.score is None else arguments.score for name in formats}

@@ -22,28 +22,39 @@ class LayerCost:
     cost: float
 
 
+@dataclass(frozen=True)
+class FloatChoice:
+    """The layers that go back to float, the most costly first, and how much less accurate the graph then still is."""
+
+    layers: tuple[LayerCost, ...]
+    drop: float
+
+
 def choose_float_layers(
     names: Sequence[str],
     similarity: Callable[[Collection[str]], float],
     drop: Callable[[Collection[str]], float],
     max_drop: float,
-) -> tuple[LayerCost, ...]:
-    """Return the layers that go back to float, the most costly first; none if int8 in all drops ``max_drop`` at most.
+) -> FloatChoice:
+    """Return the layers that go back to float; none if int8 in all drops ``max_drop`` at most.
 
     similarity, drop: of the graph with some layers in float: how much of the model's detections it has, and how much
-    less accurate it is. Layers are ranked by what each alone gives back; their number doubles until the drop is met.
+    less accurate it is. Layers are ranked by what each alone gives back; their number doubles until the drop is met,
+    or until all that give something back are in float.
     """
-    if drop(()) <= max_drop:
-        return ()
+    remaining = drop(())
+    if remaining <= max_drop:
+        return FloatChoice(layers=(), drop=remaining)
     start = similarity(())
     costs = sorted(
         (LayerCost(name, similarity((name,)) - start) for name in names), key=lambda layer: layer.cost, reverse=True
     )
     costs = [layer for layer in costs if layer.cost > 0]
-    count = 1
-    while count < len(costs) and drop([layer.name for layer in costs[:count]]) > max_drop:
-        count *= 2
-    return tuple(costs[:count])
+    count = 0
+    while count < len(costs) and remaining > max_drop:
+        count = min(max(2 * count, 1), len(costs))
+        remaining = drop([layer.name for layer in costs[:count]])
+    return FloatChoice(layers=tuple(costs[:count]), drop=remaining)
 
 
 def similarity(expected: Detections, detections: Detections) -> float:

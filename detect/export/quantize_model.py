@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from detect.config import Config, DataConfig
-from detect.config.builders.data import default_metric, read_split_for_model
+from detect.config.builders.data import read_split_for_model
 from detect.config.files import with_overrides
 from detect.config.renamed import RENAMED_KEYS
 from detect.data.annotations import Annotations
@@ -20,13 +20,10 @@ from detect.data.formats.detect_format import format_signs
 from detect.data.images import read_image
 from detect.data.sources import select
 from detect.errors import UserError
-from detect.evaluation.analysis.compare_runs import RunComparison, compare_runs
-from detect.evaluation.analysis.matches import METRIC_RULES, match
-from detect.evaluation.score import Score
-from detect.evaluation.score import evaluate as score_predictions
+from detect.export.accuracy_change import AccuracyChange, accuracy_change, mean_ap
 from detect.export.export_graph import make_graph
 from detect.export.float_layers import (
-    LayerCost,
+    FloatChoice,
     choose_float_layers,
     similarity,
     weight_names,
@@ -35,7 +32,6 @@ from detect.export.float_layers import (
 from detect.export.quantize import count_layers, quantize_graph
 from detect.export.to_onnx import to_onnx
 from detect.export.to_openvino import read_graph, serialize
-from detect.inference.evaluate_dataset import predict_dataset
 from detect.inference.find_images import find_images
 from detect.inference.load import load
 from detect.inference.predictor import Predictor
@@ -47,16 +43,6 @@ from detect.system.randomness import hash_key
 MAX_DROP = 0.01  # of the mAP
 INPUT_SIZE = ("min_size", "max_size", "size_divisor")  # settings of the data that a model takes with it
 RANKING_PHOTOS = 20  # by which layers are ranked: each costs a load of the graph and a run of them
-
-
-@dataclass(frozen=True)
-class AccuracyChange:
-    """The scores of a model and of its graph in int8 on the same images, and their comparison."""
-
-    num_images: int
-    before: Score
-    after: Score
-    comparison: RunComparison
 
 
 @dataclass(frozen=True)
@@ -73,15 +59,16 @@ class Calibration:
 class QuantizedModel:
     """What was written: the size in bytes, the layers and those in int8, and the number of photos to calibrate with.
 
-    float_layers: those that went back to float, with what they cost; change: what int8 does to the mAP, or None with
-    the reason in ``not_compared``.
+    float_choice: the layers that went back to float, with what they cost, and the drop that remains on the photos to
+    calibrate with, None where these have no labels; change: what int8 does to the mAP, or None with the reason in
+    ``not_compared``.
     """
 
     size: int
     num_layers: int
     num_int8: int
     num_photos: int
-    float_layers: tuple[LayerCost, ...]
+    float_choice: FloatChoice | None
     change: AccuracyChange | None
     not_compared: str = ""
 
@@ -126,8 +113,8 @@ def quantize_model(
             return load(unchecked, "cpu")
 
         search = FloatLayerSearch(predictor, config, calibration, openvino_graph, quantized, load_graph)
-        float_layers = search.run(max_drop)
-        mixed = search.with_float_layers([layer.name for layer in float_layers])
+        choice = search.run(max_drop)
+        mixed = search.with_float_layers([layer.name for layer in choice.layers] if choice is not None else ())
         change, reason = accuracy_change(predictor, load_graph(mixed), config)
     size = write_sealed(out, *serialize(mixed, int8_description, label))
     layers = count_layers(mixed)
@@ -136,7 +123,7 @@ def quantize_model(
         num_layers=layers.total,
         num_int8=layers.int8,
         num_photos=len(calibration.photos),
-        float_layers=float_layers,
+        float_choice=choice,
         change=change,
         not_compared=reason,
     )
@@ -156,14 +143,14 @@ class FloatLayerSearch:
     quantized: Any
     load_graph: Callable[[Any], Predictor]
 
-    def run(self, max_drop: float) -> tuple[LayerCost, ...]:
-        """Return the layers to leave in float, the most costly first; none without labels."""
+    def run(self, max_drop: float) -> FloatChoice | None:
+        """Return the layers to leave in float, and the drop that remains; None without labels."""
         labelled = self.calibration.labelled
         if labelled is None:
-            return ()
+            return None
         photos = [read_image(photo) for photo in self.calibration.photos[:RANKING_PHOTOS]]
         expected = [self.predictor.predict(photo, 0.0) for photo in photos]
-        accuracy = self._accuracy(self.predictor, labelled)
+        accuracy = mean_ap(self.predictor, labelled, self.config)
 
         def mean_similarity(names: Collection[str]) -> float:
             graph = self.load_graph(self.with_float_layers(names))
@@ -171,7 +158,7 @@ class FloatLayerSearch:
             return float(np.mean([similarity(detections, graph.predict(photo, 0.0)) for detections, photo in pairs]))
 
         def drop(names: Collection[str]) -> float:
-            return accuracy - self._accuracy(self.load_graph(self.with_float_layers(names)), labelled)
+            return accuracy - mean_ap(self.load_graph(self.with_float_layers(names)), labelled, self.config)
 
         return choose_float_layers(list(weight_names(self.graph)), mean_similarity, drop, max_drop)
 
@@ -181,11 +168,6 @@ class FloatLayerSearch:
         return with_float_layers(
             self.quantized, self.graph, {operation for name in names for operation in operations[name]}
         )
-
-    def _accuracy(self, predictor: Predictor, labelled: Annotations) -> float:
-        """Return the mAP on the labelled photos; 0 where there are no objects."""
-        predictions = predict_dataset(predictor, labelled, self.config).predictions
-        return score_predictions(labelled, predictions, default_metric(self.config)).primary or 0.0
 
 
 def overrides_of_model(overrides: Sequence[str]) -> list[str]:
@@ -230,23 +212,3 @@ def _draw_key(file: Path) -> int:
 def photo_inputs(predictor: Predictor, needs_proposals: bool, photo: Path) -> dict[str, np.ndarray]:
     """Return the inputs of a model's graph for a photo, by name."""
     return graph_inputs(predictor.preprocess_image(read_image(photo)), 0, needs_proposals)
-
-
-def accuracy_change(before: Predictor, after: Predictor, config: Config) -> tuple[AccuracyChange | None, str]:
-    """Return the change of the scores on the validation split; where there are none, None and the reason."""
-    try:
-        annotations, _ = read_split_for_model(config, "val", before.classes)
-    except UserError as error:
-        return None, str(error)
-    if not len(annotations.boxes):
-        return None, f"{config.data.root}: expected labelled objects to score, found none"
-    return _compare(before, after, annotations, config), ""
-
-
-def _compare(before: Predictor, after: Predictor, annotations: Annotations, config: Config) -> AccuracyChange:
-    metric = default_metric(config)
-    passes = [predict_dataset(predictor, annotations, config).predictions for predictor in (before, after)]
-    scores = [score_predictions(annotations, predictions, metric) for predictions in passes]
-    matches = [match(annotations, predictions, METRIC_RULES[metric]) for predictions in passes]
-    files = [annotations.file(index) for index in range(len(annotations))]
-    return AccuracyChange(len(annotations), scores[0], scores[1], compare_runs(matches[0], matches[1], files))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from detect.checkpoints.zoo import read_model
-from detect.config import Device, Precision
+from detect.config import Config, Device, Precision
 from detect.config.builders.detector import build_preprocess, build_uninitialized, with_tta
 from detect.config.builders.proposals import on_the_fly_search
 from detect.config.builders.slices import build_slicing
@@ -19,6 +19,8 @@ from detect.inference.runtimes.graph_detector import open_graph
 from detect.inference.runtimes.sealed_files import SUFFIXES as GRAPH_SUFFIXES
 from detect.models.backbones.frozen_norm import optimize_for_inference
 from detect.system.device import select_device
+
+SLICE_OVERLAP = "model.test_time.slice.overlap"
 
 
 def load(
@@ -40,6 +42,7 @@ def load(
         return _load_graph(Path(model), device, precision, overrides)
     saved, file = read_model(Path(model))
     config = with_overrides(saved.config, overrides)
+    _require_slices(config, overrides)
     classifier = saved.config.model.classifier
     if config.model.classifier != classifier:
         raise UserError(f"model.classifier: expected {classifier}, which {file} holds, found {config.model.classifier}")
@@ -69,6 +72,12 @@ def load(
     return Predictor(
         with_tta(config, detector), saved.classes, preprocess, config, file, compute, search, slicing, choice
     )
+
+
+def _require_slices(config: Config, overrides: Sequence[str]) -> None:
+    """Raise UserError for an overlap of slices where there are none."""
+    if config.model.test_time.slice.size is None and any(SLICE_OVERLAP in override for override in overrides):
+        raise UserError(f"{SLICE_OVERLAP} (--overlap): expected a size of slices with it (--slice), found none")
 
 
 def _load_graph(

@@ -29,7 +29,7 @@ from detect.system.files import fit_name, remove_temp_files
 from detect.system.overwriting import require_other_files
 from detect.system.progress import ProgressDisplay
 
-_JOURNAL_FILE = ".finished.jsonl"
+JOURNAL_FILE = ".finished.jsonl"
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,10 @@ def predict_images(
     journal = None
     if group.is_main:
         key = run_hash(predictor, images, options, batches, proposals)
-        remove_temp_files(out, _JOURNAL_FILE, recursive=False)
-        if (out / _JOURNAL_FILE).exists():  # of a run that was killed, perhaps while it drew its first batch
+        remove_temp_files(out, JOURNAL_FILE, recursive=False)
+        if (out / JOURNAL_FILE).exists():  # of a run that was killed, perhaps while it drew its first batch
             remove_temp_files(out)
-        journal = PredictionJournal(out / _JOURNAL_FILE, key, predictor.classes)
+        journal = PredictionJournal(out / JOURNAL_FILE, key, predictor.classes, predictor.compute.precision)
     results = list(group.gather(journal.batches if journal else [])[0])
     if results:
         progress.start_at(sum(map(_num_images, results)))
@@ -131,7 +131,7 @@ def _num_images(result: BatchResult) -> int:
 
 def clear_journal(out: Path) -> None:
     """Delete the journal, because all results are written. The next run of the command starts from the beginning."""
-    (out / _JOURNAL_FILE).unlink(missing_ok=True)
+    (out / JOURNAL_FILE).unlink(missing_ok=True)
 
 
 def _batches(predictor: Predictor, images: Sequence[Path], batch_size: int) -> list[list[int]]:

@@ -35,6 +35,11 @@ from detect.tracking.byte_track import FrameDetections, TrackingConfig, track
 TRACKING = TrackingConfig()
 
 
+def video_journal(number: int) -> str:
+    """Return the name of the journal of a video, by its number in the command."""
+    return f".finished-{number}.jsonl"
+
+
 @dataclass(frozen=True)
 class VideoOptions:
     """The options of a run on videos besides those on images.
@@ -72,7 +77,9 @@ def predict_videos(
     for number, source in enumerate(sources):
         parts = (number, source.name, source.rate, video.every, video.batch_size)
         key = run_hash(predictor, source.files(), detect_options, parts, None)
-        journals.append(PredictionJournal(out / f".finished-{number}.jsonl", key, predictor.classes))
+        journals.append(
+            PredictionJournal(out / video_journal(number), key, predictor.classes, predictor.compute.precision)
+        )
     done = sum(_count_frames(journal) for journal in journals)
     if done:
         progress.start_at(done)

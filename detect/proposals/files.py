@@ -201,6 +201,9 @@ def _check_consistent(proposals: ProposalFile) -> None:
         raise ValueError("other numbers of boxes or scores than the offsets state")
     if not (np.isfinite(proposals.boxes).all() and np.isfinite(proposals.scores).all()):
         raise ValueError("numbers that are not finite")
+    inverted = int((proposals.boxes[:, 2:] < proposals.boxes[:, :2]).any(1).sum())
+    if inverted:
+        raise ValueError(f"{inverted} boxes whose ends x2 y2 are before their beginnings x1 y1 (perhaps x y w h)")
 
 
 def _read_mat(path: Path) -> ProposalFile:
@@ -235,8 +238,10 @@ def _from_matlab_boxes(boxes: NDArray[Any]) -> NDArray[np.float32]:
 def _read_json_file(path: Path) -> ProposalFile:
     images = []
     for entry in read_json_file(path, "a list of images with their boxes"):
-        boxes = _as_box_rows(np.array(entry["boxes"], np.float32))
-        images.append((str(entry["file"]), 0, _sort_by_score(boxes, entry.get("scores"))))
+        boxes, scores = _as_box_rows(np.array(entry["boxes"], np.float32)), entry.get("scores")
+        if scores is not None and len(scores) != len(boxes):
+            raise ValueError(f"{len(boxes)} boxes and {len(scores)} scores of {entry['file']}")
+        images.append((str(entry["file"]), 0, _sort_by_score(boxes, scores)))
     return pack_proposals(images)
 
 

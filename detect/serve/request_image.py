@@ -56,19 +56,23 @@ def parse_image(body: bytes, content_type: str) -> RequestImage:
 
 
 def _parse_form(body: bytes, content_type: str) -> RequestImage:
-    """Return the first file of a form (RFC 7578, RFC 2046 section 5.1)."""
+    """Return the file of a form (RFC 7578, RFC 2046 section 5.1)."""
     match = _BOUNDARY.search(content_type)
     if match is None:
         raise RequestError(400, f"{_EXPECTED}, found a form without a boundary")
     parts = (b"\r\n" + body).split(b"\r\n--" + match[1].encode("latin-1", "replace"))
     if len(parts) < 2 or not parts[-1].startswith(b"--"):
         raise RequestError(400, f"{_EXPECTED}, found a form that is cut off")
+    images = []
     for part in parts[1:-1]:
         header, separator, content = part.partition(b"\r\n\r\n")
         name = _FILE_NAME.search(header)
         if separator and name is not None and content:
-            return RequestImage(content, name[1].decode("utf-8", "replace"))
-    raise RequestError(400, f"{_EXPECTED}, found a form without a file")
+            images.append(RequestImage(content, name[1].decode("utf-8", "replace")))
+    if len(images) != 1:
+        files = f"with {len(images)} files: send each by itself" if images else "without a file"
+        raise RequestError(400, f"{_EXPECTED}, found a form {files}")
+    return images[0]
 
 
 def _parse_json(body: bytes) -> RequestImage:

@@ -20,6 +20,13 @@ from detect.errors import UserError
 _CUBLAS_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 
+DTYPES: dict[Literal["fp32", "bf16", "fp16"], torch.dtype] = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
+
+
 @dataclass(frozen=True)
 class ComputeConfig:
     """The device, and the type in which the networks compute. Weights, boxes and losses stay float32."""
@@ -31,6 +38,11 @@ class ComputeConfig:
     def is_asynchronous(self) -> bool:
         """True if the host runs ahead of the device, and waits for it where it reads a value or copies plain memory."""
         return self.device.type != "cpu"
+
+    @property
+    def precision(self) -> Literal["fp32", "bf16", "fp16"]:
+        """Return the name of the type in the settings."""
+        return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context for a forward pass: torch.autocast, or nothing for float32."""
@@ -96,7 +108,7 @@ def select_device(device: Literal["auto", "cpu", "cuda"], precision: Literal["fp
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("device: expected a machine with CUDA for cuda, found none (auto takes what there is)")
     name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    dtype = DTYPES[precision]
     if name == "cpu" and dtype == torch.float16:
         raise UserError("precision: expected fp32 or bf16 on a CPU, found fp16")
     if name == "cuda" and dtype == torch.bfloat16 and not torch.cuda.is_bf16_supported(including_emulation=False):

@@ -205,6 +205,11 @@ BROKEN: list[tuple[dict[str, Tensor], dict[str, Any], str]] = [
     ({"a": torch.ones(1)}, {}, "found other weights"),
     (WIDER, {}, rf"test: expected the weights of detectron2's {FPN}, found .*1 of another shape \(backbone.body.st"),
     (meta_state(FPN) | {"roi_heads.mask_head.a.weight": torch.ones(1)}, {}, r"1 unexpected \(roi_heads.mask_head"),
+    (
+        meta_state(FPN) | {"proposal_generator.rpn_head.objectness_logits.bias": torch.tensor([0.0, torch.nan, 1.0])},
+        {},
+        r"1 with NaN or infinity \(proposer.head.objectness.bias\)",
+    ),
     (meta_state(C4) | {"roi_heads.mask_head.predictor.bias": torch.ones(80)}, {}, r"1 unexpected \(mask_head.logits.b"),
     (meta_state(FPN), {"classes": ["a"]}, "--classes: expected 80 different names for test, found a"),
     (

@@ -15,6 +15,7 @@ from detect.data.images import image_size
 from detect.errors import UserError
 from detect.export import export_graph as exporting
 from detect.export import quantize_model as quantizing
+from detect.export.accuracy_change import accuracy_change
 from detect.export.float_layers import similarity, weight_names
 from detect.export.to_onnx import to_onnx
 from detect.inference.load import load
@@ -89,7 +90,7 @@ def test_photos_without_labels_calibrate_and_are_not_compared(count: int, model:
     calibration = quantizing.read_calibration(predictor, config, root, count)
     assert len(set(calibration.photos)) == len(calibration.photos) == min(count, len(PHOTOS))
     assert calibration.labelled is None
-    change, reason = quantizing.accuracy_change(predictor, predictor, config)
+    change, reason = accuracy_change(predictor, predictor, config)
     assert change is None
     assert "expected" in reason
 
@@ -128,14 +129,19 @@ def test_a_model_compared_with_itself_changes_nothing(model: Path, tmp_path: Pat
     calibration = quantizing.read_calibration(predictor, config, root, 2)
     assert calibration.labelled is not None
     assert [calibration.labelled.file(index) for index in range(2)] == list(map(str, calibration.photos))
-    change, reason = quantizing.accuracy_change(predictor, predictor, config)
+    change, reason = accuracy_change(predictor, predictor, config)
     assert change is not None, reason
     assert change.num_images == len(PHOTOS)
     assert change.comparison.mAP is not None
     assert change.comparison.mAP.interval.value == 0
+    (root / "images" / PHOTOS[1].name).write_bytes(b"damaged")
+    change, reason = accuracy_change(predictor, predictor, config)
+    assert change is not None, reason
+    assert change.num_images == change.before.images == len(PHOTOS) - 1
+    assert [PHOTOS[1].name in line for line in change.unreadable] == [True]
     others = write_labelled(tmp_path / "other", model, ("ship", "van", "hut"))
     config = quantizing.data_config(predictor.config, others, coco(others))
-    change, reason = quantizing.accuracy_change(predictor, predictor, config)
+    change, reason = accuracy_change(predictor, predictor, config)
     assert change is None
     assert "ship" in reason or "van" in reason or "hut" in reason
 
@@ -213,7 +219,9 @@ def test_layers_go_back_to_float_where_the_drop_is_not_met(
     monkeypatch.setattr(quantizing, "weight_names", few_names)
     root, out = write_labelled(tmp_path, model), tmp_path / "int8.xml"
     written = quantizing.quantize_model(model, out, root, 3, True, -1.0, coco(root))  # a drop that is never met
-    costs = [layer.cost for layer in written.float_layers]
+    assert written.float_choice is not None
+    assert written.float_choice.drop > -1.0
+    costs = [layer.cost for layer in written.float_choice.layers]
     assert 1 <= len(costs) <= 3  # the first convolution is in float anyway, and gives nothing back
     assert costs == sorted(costs, reverse=True)
     assert written.num_int8 == written.num_layers - 1 - len(costs)

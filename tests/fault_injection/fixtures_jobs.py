@@ -83,7 +83,8 @@ def proposals(images: Path) -> Job:
 
 def prediction(model: Path, images: Path) -> Job:
     def predict(folder: Path) -> Arguments:
-        options = ["--batch-size", 2, "--workers", 0, "--score", 0.01, "--format", "csv", "--format", "images"]
+        options = ["--batch-size", 2, "--workers", 0, "--score", 0.01, "--precision", "fp32"]
+        options += ["--format", "csv", "--format", "images"]
         return ["predict", model, images, "--out", folder, *options]
 
     return Job(predict, predict, _bytes_below)

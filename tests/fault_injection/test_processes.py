@@ -133,7 +133,7 @@ def below(folder: Path) -> dict[str, bytes]:
 
 def predict(model: Path, images: Path, out: Path, batch_size: int = 1) -> list[object]:
     formats = [part for name in ("json", "csv", "coco", "images") for part in ("--format", name)]
-    few = ["--batch-size", batch_size, "--workers", 0, "--score", 0.01]
+    few = ["--batch-size", batch_size, "--workers", 0, "--score", 0.01, "--precision", "fp32"]
     return ["predict", model, images, "--out", out, *few, *formats]
 
 

@@ -83,7 +83,7 @@ def test_masks_of_a_pass_over_a_data_set_and_of_its_journal(tmp_path: Path) -> N
     predictions = run_on_dataset(step, batches, annotations, ComputeConfig(torch.device("cpu"))).predictions
     assert [len(prediction.masks or ()) for prediction in predictions] == [2, 2, 2]
     assert predictions[2].masks == as_prediction(detections(2), (50, 100), (100, 200), "a.jpg").masks
-    journal = PredictionJournal(tmp_path / "journal", 7, ["cat"])
+    journal = PredictionJournal(tmp_path / "journal", 7, ["cat"], "fp32")
     journal.add(BatchResult((0, 1, 2), tuple(predictions), ()))
-    (result,) = PredictionJournal(tmp_path / "journal", 7, ["cat"]).batches
+    (result,) = PredictionJournal(tmp_path / "journal", 7, ["cat"], "fp32").batches
     assert [prediction.masks for prediction in result.predictions] == [prediction.masks for prediction in predictions]

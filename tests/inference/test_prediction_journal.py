@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
+from detect.config import Precision
 from detect.evaluation.predictions import Prediction
-from detect.inference.prediction_journal import BatchResult, PredictionJournal
+from detect.inference.prediction_journal import BatchResult, PredictionJournal, journal_precision
+from detect.system.checked_lines import checked_line
 
 CLASSES = ("cat", "größe")
 RUN_HASH = 2**62 + 1
@@ -29,7 +32,7 @@ def make_batch(index: int) -> BatchResult:
 
 
 def write_journal(file: Path, count: int) -> PredictionJournal:
-    finished = PredictionJournal(file, RUN_HASH, CLASSES)
+    finished = PredictionJournal(file, RUN_HASH, CLASSES, "fp32")
     for index in range(count):
         finished.add(make_batch(index))
     return finished
@@ -44,7 +47,7 @@ def test_journal_is_read_back_unchanged(count: int, tmp_path: Path) -> None:
     file = tmp_path / "done.jsonl"
     first = write_journal(file, count)
     content = file.read_bytes()
-    journal = PredictionJournal(file, RUN_HASH, CLASSES)
+    journal = PredictionJournal(file, RUN_HASH, CLASSES, "fp32")
     assert to_comparable(journal.batches) == to_comparable(first.batches)
     assert len(journal.batches) == count
     assert file.read_bytes() == content
@@ -52,7 +55,21 @@ def test_journal_is_read_back_unchanged(count: int, tmp_path: Path) -> None:
 
 def test_journal_of_another_run_is_ignored(tmp_path: Path) -> None:
     write_journal(tmp_path / "a", 2)
-    assert PredictionJournal(tmp_path / "a", RUN_HASH + 1, CLASSES).batches == []
+    assert PredictionJournal(tmp_path / "a", RUN_HASH + 1, CLASSES, "fp32").batches == []
+
+
+@pytest.mark.parametrize("precision", get_args(Precision))
+def test_the_precision_of_an_interrupted_run_is_read(precision: Precision, tmp_path: Path) -> None:
+    file = tmp_path / "done.jsonl"
+    assert journal_precision(file) is None
+    PredictionJournal(file, RUN_HASH, CLASSES, precision)
+    assert journal_precision(file) == precision
+    other = next(name for name in get_args(Precision) if name != precision)
+    assert PredictionJournal(file, RUN_HASH, CLASSES, other).batches == []
+    file.write_bytes(file.read_bytes()[:-5])
+    assert journal_precision(file) is None
+    file.write_text(checked_line("7"), encoding="utf-8")  # of another version
+    assert journal_precision(file) is None
 
 
 def truncate(content: bytes, index: int) -> bytes:
@@ -71,7 +88,7 @@ def test_batches_before_the_damage_are_kept(damage: Callable[[bytes, int], bytes
     num_kept = []
     for index in range(0, len(content), 3):
         file.write_bytes(damage(content, index))
-        batches = to_comparable(PredictionJournal(file, RUN_HASH, CLASSES).batches)
+        batches = to_comparable(PredictionJournal(file, RUN_HASH, CLASSES, "fp32").batches)
         num_kept.append(len(batches))
         assert batches == all_batches[: len(batches)]
         assert len(batches) < 3

@@ -215,6 +215,7 @@ def test_trace_tells_the_slice_of_each_detection(model: Path, tmp_path: Path, de
         (["--slice", "640,480"], "--slice: expected a side in pixels or WIDTHxHEIGHT"),
         (["--slice", "8"], "model.test_time.slice.size: expected greater than or equal to 32"),
         (["--slice", "640", "--overlap", "1"], "0<=x<=0.9"),
+        (["--overlap", "0.4"], "(--overlap): expected a size of slices with it (--slice), found none"),
         (["--slice", "640", "--proposals", "p.npz"], "found one with an RPN"),
     ],
 )

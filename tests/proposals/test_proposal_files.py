@@ -16,8 +16,9 @@ from detect.types import Proposals
 
 def random_proposals(count, seed=0, on_whole_pixels=True):
     rng = np.random.default_rng(seed)
-    corners = rng.integers(0, 500, (count, 4)).astype(np.float32) + (0 if on_whole_pixels else 0.25)
-    return Proposals(torch.from_numpy(corners), torch.linspace(1, 0.1, count))
+    corners = rng.integers(0, 500, (count, 2, 2)).astype(np.float32) + (0 if on_whole_pixels else 0.25)
+    boxes = np.sort(corners, axis=1).reshape(-1, 4)
+    return Proposals(torch.from_numpy(boxes), torch.linspace(1, 0.1, count))
 
 
 IMAGES = [
@@ -133,6 +134,16 @@ def write_wrong_counts(path):
             "expected each image once, found a twice",
         ),
         ("p.json", lambda path: path.write_text('[{"file": "a", "boxes": [[1, 2]]}]'), "does not contain them"),
+        (
+            "p.json",
+            lambda path: path.write_text('[{"file": "a", "boxes": [[1, 2, 3, 4], [1, 2, 3, 4]], "scores": [1]}]'),
+            "2 boxes and 1 scores of a",
+        ),
+        (
+            "p.json",
+            lambda path: path.write_text('[{"file": "a", "boxes": [[9, 9, 3, 3], [1, 2, 3, 4]]}]'),
+            r"1 boxes whose ends x2 y2 are before .*x y w h",
+        ),
     ],
 )
 def test_read_proposals_of_invalid_files_raises_user_error(tmp_path, name, make, message):

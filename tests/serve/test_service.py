@@ -68,6 +68,13 @@ def test_predict_answers_what_predict_returns(kind: str, client: Client, predict
         ("/predict", b"--x", "multipart/form-data", 400, "found a form without a boundary"),
         ("/predict", form(b"abc")[:-9], "multipart/form-data; boundary=x", 400, "found a form that is cut off"),
         ("/predict", form(b""), "multipart/form-data; boundary=x", 400, "found a form without a file"),
+        (
+            "/predict",
+            form(b"abc").removesuffix(b"--x--\r\n") + form(b"abc"),
+            "multipart/form-data; boundary=x",
+            400,
+            "found a form with 2 files: send each by itself",
+        ),
         ("/predict", b"0" * (LIMITS.num_bytes + 1), "image/png", 413, "expected a request of at most 0.2 MB"),
         ("/predict?score=2", b"abc", "image/png", 400, "score: expected a number from 0 to 1, found 2"),
         ("/predict?score=nan", b"abc", "image/png", 400, "found nan"),

@@ -60,9 +60,9 @@ def choose_schedule(size: DataSize, given: SetByUser, on_gpu: bool) -> tuple[Cho
     batch_size, batch_reason = _batch_size(size, on_gpu)
     used_batch_size = given.batch_size or batch_size
     images_per_step = used_batch_size * given.accumulate
-    steps_per_epoch = -(-size.images // images_per_step)
+    steps_per_epoch = math.ceil(size.images / used_batch_size) / given.accumulate  # as the loop counts them
     epochs = _epochs(size.images, steps_per_epoch)
-    given_epochs = given.epochs if given.steps is None else -(-given.steps // steps_per_epoch)
+    given_epochs = given.epochs if given.steps is None else math.ceil(given.steps / steps_per_epoch)
     used_epochs = given_epochs or epochs
     early_end = ", and validation ends it where it stops improving" if given.validates else ""
     validate_every = -(-used_epochs // MAX_VALIDATIONS)
@@ -71,7 +71,7 @@ def choose_schedule(size: DataSize, given: SetByUser, on_gpu: bool) -> tuple[Cho
         Choice(
             "train.epochs",
             epochs,
-            f"{size.images} images: {epochs * steps_per_epoch} steps{early_end}",
+            f"{size.images} images: {math.ceil(epochs * steps_per_epoch)} steps{early_end}",
         ),
         Choice("train.lr", _lr(images_per_step), f"AdamW with {images_per_step} images a step"),
     ]
@@ -97,10 +97,10 @@ def _lr(images_per_step: int) -> float:
     return min(MAX_LR, round(LR_PER_IMAGE * images_per_step, 8))
 
 
-def _epochs(num_images: int, steps_per_epoch: int) -> int:
+def _epochs(num_images: int, steps_per_epoch: float) -> int:
     """Return the number of passes over the images, with MIN_EPOCHS and MIN_STEPS at least."""
     by_images = EPOCHS * math.pow(DECAY, math.log10(num_images / EPOCHS_AT))
-    return max(MIN_EPOCHS, round(by_images), -(-MIN_STEPS // steps_per_epoch))
+    return max(MIN_EPOCHS, round(by_images), math.ceil(MIN_STEPS / steps_per_epoch))
 
 
 def _frozen(size: DataSize) -> Choice:

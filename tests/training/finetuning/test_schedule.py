@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from detect.config import Config
+from detect.config.train import TrainConfig
 from detect.training.finetuning.choice import Setting
-from detect.training.finetuning.schedule import DataSize, SetByUser, choose_schedule
+from detect.training.finetuning.schedule import MIN_STEPS, DataSize, SetByUser, choose_schedule
+from detect.training.setup import loop_config
 
 ALL, HEADS = ("backbone", "proposer", "head"), ("proposer", "head")
 
@@ -43,6 +46,17 @@ def test_more_images_never_make_fewer_steps() -> None:
         steps.append(int(schedule["epochs"]) * -(-images // 4))  # type: ignore[arg-type]
     assert all(later >= 0.7 * max(steps[: index + 1]) for index, later in enumerate(steps))
     assert min(steps) >= 80
+
+
+@pytest.mark.parametrize("accumulate", [1, 2, 3, 4])
+@pytest.mark.parametrize("images", [4, 9, 10, 11, 30])
+def test_the_steps_that_are_said_are_those_of_the_loop(images: int, accumulate: int) -> None:
+    choices = choose_schedule(DataSize(images, 50), SetByUser(batch_size=4, accumulate=accumulate), on_gpu=False)
+    (epochs,) = (choice for choice in choices if choice.key == "train.epochs")
+    train = TrainConfig(batch_size=4, accumulate=accumulate, epochs=int(epochs.setting))  # type: ignore[arg-type]
+    steps = loop_config(Config(train=train), -(-images // 4)).steps
+    assert steps >= MIN_STEPS
+    assert f"{images} images: {steps} steps" in epochs.reason
 
 
 GIVEN: list[tuple[dict[str, int], dict[str, Setting | None]]] = [
