@@ -11,6 +11,7 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
+from detect.data.formats.label_text import class_name
 from detect.system.files import text_lines
 
 _NAMES = ("classes.csv", "class_list.csv", "class-list.csv", "class_map.csv")
@@ -26,4 +27,4 @@ def read_descriptions(folder: Path) -> Mapping[str, str]:
     """Return the name of each machine id in the class descriptions of a folder; empty without such a file."""
     files = [file for file in sorted(folder.glob("*.csv")) if _OPEN_IMAGES in file.name.lower()]
     rows = [row for file in files for row in csv.reader(text_lines(file))]
-    return {row[0].strip(): row[1].strip() for row in rows if len(row) == 2 and row[0].startswith("/")}
+    return {row[0].strip(): class_name(row[1].strip()) for row in rows if len(row) == 2 and row[0].startswith("/")}

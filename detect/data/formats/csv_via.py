@@ -17,6 +17,7 @@ from typing import Any
 
 from detect.data.formats.csv_columns import CsvColumns
 from detect.data.formats.csv_rows import CsvRow, split_row
+from detect.data.formats.label_text import class_name
 from detect.data.formats.records import Corners
 from detect.errors import UserError, shorten
 
@@ -69,7 +70,7 @@ def _parse_choice(chosen: Any) -> str:
     if isinstance(chosen, dict):
         checked = [name for name, is_checked in chosen.items() if is_checked]
         chosen = checked[0] if len(checked) == 1 else ""
-    return chosen.strip() if isinstance(chosen, str) else ""
+    return class_name(chosen.strip()) if isinstance(chosen, str) else ""
 
 
 def _shape_box(shape: Mapping[str, Any]) -> Corners:

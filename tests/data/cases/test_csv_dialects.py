@@ -146,13 +146,27 @@ def test_images_without_objects_in_other_dialects(tmp_path: Path) -> None:
     assert READERS["inspect"](tmp_path) == {"a.png": [], "b.png": []}
 
 
+@pytest.mark.parametrize("names", [(), ("V\u00f6gel",), ("V\u00f6gel", "Vo\u0308gel")], ids=["none", "one", "two"])
+@pytest.mark.parametrize("is_checkbox", [False, True])
+def test_two_spellings_of_a_class_of_via_are_one_class(
+    tmp_path: Path, names: tuple[str, ...], is_checkbox: bool
+) -> None:
+    header = "filename,region_shape_attributes,region_attributes"
+    attributes = [json.dumps({"class": {name: True} if is_checkbox else name}) for name in names]
+    shape = json.dumps(_via_shape(0, BOX))
+    rows = [("a.png", shape, text) for text in attributes] or [("a.png", "{}", "{}")]
+    write_files(tmp_path, {"all.csv": _table(header, rows), "a.png": "image"})
+    for command in ("inspect", "stats", "convert"):
+        assert READERS[command](tmp_path) == {"a.png": [("V\u00f6gel", *BOX)] * len(names)}, command
+
+
 def test_open_images_are_named_by_their_descriptions(tmp_path: Path) -> None:
     header = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf"
     text = f"{header}\na,xclick,/m/01yrx,1,0.125,0.5,0.25,0.5,0,1,1\n"
-    files = {"train.csv": text, "class-descriptions-boxable.csv": "/m/01yrx,Cat\n/m/0bt9lr,Dog\n", "a.png": "image"}
-    write_files(tmp_path, files)
+    descriptions = "/m/01yrx,Ka\u0308tzchen\n/m/0bt9lr,Dog\n"
+    write_files(tmp_path, {"train.csv": text, "class-descriptions-boxable.csv": descriptions, "a.png": "image"})
     for command, read in READERS.items():
-        assert read(tmp_path) == {"a.png": [("Cat", 12.0, 16.0, 48.0, 32.0)]}, command
+        assert read(tmp_path) == {"a.png": [("K\u00e4tzchen", 12.0, 16.0, 48.0, 32.0)]}, command
     (instance,) = scan_folder(tmp_path, None).distinct_images[0].objects
     assert (instance.crowd, instance.truncated, instance.difficult) == (True, True, False)
 
