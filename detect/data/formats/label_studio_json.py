@@ -128,13 +128,12 @@ def _parse_task(file: Path, location: str, task: dict[str, Any], annotation: dic
     if degrees:
         cure = "turn the photo back in Label Studio, or turn the file and label that"
         raise UserError(f'{file}: {location}: "image_rotation": expected 0, found {degrees.pop()}: {cure}')
-    region_ids = {record.get("id") for record in regions}
-    tags = [record for record in records if not is_region(record) and record.get("id") not in region_ids]
+    answers = [record for record in records if not is_region(record)]
     return LabelStudioTask(
         location=location,
         path=_image_path(file, location, task),
         declared_size=_parse_size(regions),
-        num_tags=sum("from_name" in record for record in tags),  # relations of regions have no name
+        num_tags=sum("from_name" in record for record in answers),  # relations of regions have no name
         regions=tuple(regions),
         file=file,
     )

@@ -203,7 +203,7 @@ class ToolFolder:
         joined = sum(len(shape.parts) - 1 for shape in boxed if shape.parts)
         notes = [f"of {len(boxed)} objects the box around {', '.join(counts)}"] if counts else []
         notes += [f"{joined} outlines are parts of another one with their label and group"] if joined else []
-        notes += [f"{num_tags} labels and answers on whole images are not read"] if num_tags else []
+        notes += [f"{num_tags} labels and answers on whole images or on regions are not read"] if num_tags else []
         if notes:
             self._report.note("dialect", file, "", "; ".join(notes))
 

@@ -68,7 +68,7 @@ class ToolImage(Protocol):
 
     @property
     def num_tags(self) -> int:
-        """The number of labels of the whole image, which are not read."""
+        """The number of labels of the whole image and of answers on its shapes, which are not read."""
 
     def shapes(self, size: Size | None, report_shape: ReportShape) -> list[ToolShape]:
         """Return the shapes in an image of ``size`` (h, w), which may have to be known to scale them."""

@@ -318,6 +318,31 @@ def test_the_annotation_that_counts(tmp_path: Path) -> None:
     assert "2 tasks have several annotations" in noted["dialect", "export.json"]
 
 
+def answer(kind: str, region_id: str) -> dict[str, Any]:
+    record = {"type": kind, "from_name": kind, "to_name": "image", "id": region_id}
+    return record | {"value": {kind: ["yes"]}}
+
+
+@pytest.mark.parametrize(
+    ("answers", "count"),
+    [
+        ([], 0),
+        ([{"type": "relation", "from_id": RECTANGLE["id"], "to_id": "r", "direction": "right"}], 0),
+        ([answer("choices", "whole image")], 1),
+        ([answer("choices", RECTANGLE["id"])], 1),
+        ([answer("choices", RECTANGLE["id"]), answer("textarea", RECTANGLE["id"]), answer("rating", "photo")], 3),
+    ],
+    ids=["none", "a relation", "on the image", "on a region", "on both"],
+)
+def test_answers_of_label_studio_are_counted_on_images_and_on_regions(
+    tmp_path: Path, answers: list[dict[str, Any]], count: int
+) -> None:
+    folder = read_shapes(tmp_path, json.dumps([task("a.png", RECTANGLE, *answers)]), "export.json")
+    assert boxes(folder.images[0].objects) == [CAT]
+    expected = [f"{count} labels and answers on whole images or on regions are not read"] if count else []
+    assert [finding.message for finding in folder.findings] == expected
+
+
 REFUSED: dict[str, tuple[str, str]] = {
     "tracks of a video": (
         cvat().replace("</annotations>", '<track id="0" label="cat"><box frame="0"/></track></annotations>'),
