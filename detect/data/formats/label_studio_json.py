@@ -128,10 +128,12 @@ def _parse_task(file: Path, location: str, task: dict[str, Any], annotation: dic
     if degrees:
         cure = "turn the photo back in Label Studio, or turn the file and label that"
         raise UserError(f'{file}: {location}: "image_rotation": expected 0, found {degrees.pop()}: {cure}')
+    path = _image_path(file, location, task)
+    _require_regions_of(path, file, location, task, regions)
     answers = [record for record in records if not is_region(record)]
     return LabelStudioTask(
         location=location,
-        path=_image_path(file, location, task),
+        path=path,
         declared_size=_parse_size(regions),
         num_tags=sum("from_name" in record for record in answers),  # relations of regions have no name
         regions=tuple(regions),
@@ -149,6 +151,32 @@ def _image_path(file: Path, location: str, task: dict[str, Any]) -> PurePosixPat
         actual = f"{len(distinct)} images" if distinct else shorten(fields)
         raise UserError(f'{file}: {location}: "data": expected the address of one image, found {actual}')
     return distinct[0]
+
+
+def _require_regions_of(
+    path: PurePosixPath, file: Path, location: str, task: dict[str, Any], regions: Sequence[dict[str, Any]]
+) -> None:
+    """Raise UserError if regions of a task may be of another image than ``path``.
+
+    A region names the tag that shows its image (``to_name``), mostly as the field of "data" is named, and its page
+    (``item_index``, from 0) where the tag shows a list of images.
+    """
+    fields = task["data"] if isinstance(task["data"], dict) else {}
+    others = {key for key, content in fields.items() if any(other != path for other in _listed_images(content))}
+    tags = {str(record["to_name"]) for record in regions if record.get("to_name")}
+    pages = {str(record["item_index"]) for record in regions if record.get("item_index") is not None}
+    found = [f"those shown by {' and '.join(sorted(tags))}"] if others and (len(tags) > 1 or tags & others) else []
+    found += [f"those of page {' and '.join(sorted(pages))}, from 0"] if pages - {"0"} or (pages and others) else []
+    if found:
+        expected = f"expected regions of {path.name} alone, found {', '.join(found)}"
+        raise UserError(f"{file}: {location}: {expected}: label each image in a task of its own")
+
+
+def _listed_images(content: Any) -> list[PurePosixPath]:
+    """Return the paths of the images in a field of a task: an address, or a list of addresses."""
+    texts = content if isinstance(content, list) else [content]
+    paths = [image_path(text) for text in texts if isinstance(text, str)]
+    return [path for path in paths if is_image(Path(path))]
 
 
 def image_path(address: str) -> PurePosixPath:

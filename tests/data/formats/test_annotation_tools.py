@@ -343,6 +343,34 @@ def test_answers_of_label_studio_are_counted_on_images_and_on_regions(
     assert [finding.message for finding in folder.findings] == expected
 
 
+OTHER = RECTANGLE | {"id": "other", "to_name": "image2"}
+TWO_IMAGES = {"image": "a.png", "image2": "b.png"}
+PAGES = {"image": "a.png", "pages": ["b.png", "c.png"]}
+
+
+@pytest.mark.parametrize(
+    ("regions", "data"),
+    [
+        ([], TWO_IMAGES),
+        ([RECTANGLE], TWO_IMAGES),
+        ([RECTANGLE], PAGES),
+        ([RECTANGLE | {"to_name": "photo"}], {"photo": "a.png", "pages": ["b.png"]}),
+        ([RECTANGLE | {"to_name": "img"}], TWO_IMAGES),
+        ([RECTANGLE, OTHER], {"image": "a.png"}),
+        ([RECTANGLE, OTHER], {"image": "a.png", "image2": "a.png"}),
+        ([RECTANGLE | {"item_index": 0}], {"image": "a.png"}),
+    ],
+    ids=["none", "one", "beside pages", "own name", "another tag", "one shown twice", "named twice", "the only page"],
+)
+def test_regions_of_one_of_several_images_of_label_studio_are_read(
+    tmp_path: Path, regions: list[dict[str, Any]], data: dict[str, Any]
+) -> None:
+    folder = read_shapes(tmp_path, json.dumps([task("", *regions, data=data)]), "export.json")
+    (image,) = folder.images
+    assert (image.file.name, boxes(image.objects)) == ("a.png", [CAT] * len(regions))
+    assert folder.findings == ()
+
+
 REFUSED: dict[str, tuple[str, str]] = {
     "tracks of a video": (
         cvat().replace("</annotations>", '<track id="0" label="cat"><box frame="0"/></track></annotations>'),
@@ -366,6 +394,22 @@ REFUSED: dict[str, tuple[str, str]] = {
     "two images": (
         json.dumps([task("", RECTANGLE, data={"left": "a.png", "right": "b.png"})]),
         "expected the address of one image, found 2 images",
+    ),
+    "regions of two images": (
+        json.dumps([task("a.png", RECTANGLE, OTHER, data=TWO_IMAGES)]),
+        "task 3: expected regions of a.png alone, found those shown by image and image2: label each image in a task",
+    ),
+    "regions of another image": (
+        json.dumps([task("a.png", OTHER, data=TWO_IMAGES)]),
+        "task 3: expected regions of a.png alone, found those shown by image2: label",
+    ),
+    "regions of two pages": (
+        json.dumps([task("a.png", *(RECTANGLE | {"id": str(page), "item_index": page} for page in (0, 1)))]),
+        "task 3: expected regions of a.png alone, found those of page 0 and 1, from 0: label",
+    ),
+    "regions of the first page beside an image": (
+        json.dumps([task("a.png", RECTANGLE | {"item_index": 0}, data=PAGES)]),
+        "task 3: expected regions of a.png alone, found those of page 0, from 0: label",
     ),
     "rectangle without label": (
         json.dumps([task("a.png", region("rectangle", "", x=1))]),
