@@ -187,10 +187,18 @@ def image_path(address: str) -> PurePosixPath:
     if _LOCAL_FILE in address:
         text = unquote(address.rpartition(_LOCAL_FILE)[2])
     elif "://" in address:
-        text = unquote(urlsplit(address).path)
+        text = unquote(_url_path(address))
     else:
         text = unquote(address) if address.startswith("/data/") else address
     return relative_path(text)
+
+
+def _url_path(address: str) -> str:
+    """Return the path in a URL; the text itself where it is a text that only begins like one."""
+    try:
+        return urlsplit(address).path
+    except ValueError:
+        return address
 
 
 def _parse_size(regions: Iterable[dict[str, Any]]) -> Size | None:

@@ -449,6 +449,7 @@ def test_json_min_is_known(tmp_path: Path) -> None:
         ("/data/local-files/?d=C%3A%5Cphotos%5Ca.png", "photos/a.png"),
         ("https://host/photos/a%20b.png?sig=1/2.png", "photos/a b.png"),
         ("s3://bucket/photos/a.png", "photos/a.png"),
+        ("seen at http://[", "["),
     ],
 )
 def test_image_path(address: str, expected: str) -> None:
