@@ -77,7 +77,7 @@ def _read_source(
 ) -> Annotations:
     """Return the images of one source."""
     if format == "folders":
-        return read_class_folders(source.root / source.selection, classes)
+        return read_class_folders(source.root / source.selection, classes, report)
     reader = open_folder(format, source.root, source.images, report, ImageSizes(), encoding, masks)
     labeled = reader.read_split(source.selection)
     if masks and format == "voc":

@@ -183,8 +183,10 @@ def _note_findings(
     skipped = skipped_images(findings, files)
     lines = summarize([finding for finding in findings if finding not in skipped])
     if skipped:
-        missing = {"labelme": "JSON file", "label-studio": "annotation"}.get(data.format, "XML file")
-        lines.append(f"{len(skipped)} images of {data.root} have no {missing} and are not used: detect data inspect")
+        labels = {"labelme": "JSON file", "label-studio": "annotation", "folders": "folder of a class"}
+        missing = labels.get(data.format, "XML file")
+        cure = "move each into one" if data.format == "folders" else "detect data inspect"
+        lines.append(f"{len(skipped)} images of {data.root} have no {missing} and are not used: {cure}")
     return tuple(lines)
 
 
