@@ -6,7 +6,7 @@ Boxes are ``x y width height`` in the file, 0-based and continuous.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from detect.data.formats.annotation_files import (
     split_name,
 )
 from detect.data.formats.coco_categories import choose_categories
+from detect.data.formats.coco_marks import AnnotationMarks
 from detect.data.formats.fractions import report_fractions
 from detect.data.formats.image_index import FileIndex
 from detect.data.formats.mask_json import parse_mask
@@ -34,7 +35,7 @@ from detect.data.formats.records import (
 )
 from detect.data.formats.report import Report, strict_report
 from detect.data.formats.sizes import ImageSizes
-from detect.data.masks import Mask
+from detect.data.masks import Mask, RleMask
 from detect.errors import UserError
 from detect.types import Size
 
@@ -189,7 +190,7 @@ class CocoFile:
         """Add each annotation to its image. Those of images that cannot be parsed, a fault already, are left out."""
         unparsed = {} if self._report.is_strict else coco_json.unparsed_images(document, images)
         self.unparsed_files = [file for name in unparsed.values() for file in self._named_images.likely_files(name)]
-        marks = _AnnotationMarks()
+        marks = AnnotationMarks()
         for location, annotation in self._parse_records(
             document, "annotations", "annotation", coco_json.parse_annotation
         ):
@@ -235,12 +236,13 @@ class CocoFile:
             return None
 
     def _to_labeled_image(self, image_id: int, image: _Image) -> LabeledImage:
-        """Return an image whose boxes are judged by its size."""
-        size = self._sizes.size(image.file, image.declared_size, (instance.box for instance in image.objects))
+        """Return an image whose boxes and run lengths are judged by its size."""
+        size = self._size(image)
         for index, instance in enumerate(image.objects):
             reason = invalid_box_reason(instance.box) or outside_reason(instance.box, size)
-            if reason is not None:
-                image.objects[index] = instance._replace(invalid_reason=reason)
+            mask = self._fitting_mask(instance, size)
+            if reason is not None or mask is not instance.mask:
+                image.objects[index] = instance._replace(invalid_reason=reason, mask=mask)
         return LabeledImage(
             file=image.file,
             name=image.name,
@@ -251,42 +253,20 @@ class CocoFile:
             declared_size=image.declared_size,
         )
 
+    def _size(self, image: _Image) -> Size | None:
+        """Return the (h, w) of an image; the image file decides where run lengths have another than the file states."""
+        size = self._sizes.size(image.file, image.declared_size, (instance.box for instance in image.objects))
+        if all(instance.mask.size == size for instance in image.objects if isinstance(instance.mask, RleMask)):
+            return size
+        return replace(self._sizes, trust_claims=False).size(image.file, image.declared_size, ())
 
-@dataclass
-class _AnnotationMarks:
-    """What annotations have besides a box: their ids, and masks of crowds."""
-
-    ids: list[str | int] = field(default_factory=list)
-    without_id: list[str] = field(default_factory=list)
-    crowds_without_mask: list[str] = field(default_factory=list)
-    num_masks: int = 0
-    num_turned: int = 0
-
-    def add(self, location: str, annotation: coco_json.CocoAnnotation) -> None:
-        """Remember the marks of an annotation."""
-        if annotation.id is None:
-            self.without_id.append(location)
-        else:
-            self.ids.append(annotation.id)
-        self.num_masks += annotation.has_mask
-        self.num_turned += annotation.turned
-        if annotation.crowd and not annotation.has_mask:
-            self.crowds_without_mask.append(annotation.location)
-
-    def report(self, path: Path, report: Report) -> None:
-        """Note ids that are missing or repeated, and crowds without a mask where others have one."""
-        if self.num_turned:
-            message = f"{self.num_turned} boxes have attributes.rotation: the box is the one around each, turned"
-            report.note("dialect", path, "", message)
-        for location in self.without_id:
-            report.note("no-id", path, location, 'expected "id", found none')
-        if len(set(self.ids)) < len(self.ids):
-            seen: set[str | int] = set()
-            for annotation_id in self.ids:
-                if annotation_id in seen:
-                    report.note("repeated-id", path, f"annotation {annotation_id}", "annotation id used again")
-                seen.add(annotation_id)
-        if self.num_masks:
-            others = f"iscrowd is 1 without segmentation; {self.num_masks} others have one"
-            for location in self.crowds_without_mask:
-                report.note("crowd-without-mask", path, location, others)
+    def _fitting_mask(self, instance: LabeledObject, size: Size | None) -> Mask | None:
+        """Return the mask of an object; None, after noting it, for run lengths of another ``size`` (h, w)."""
+        mask = instance.mask
+        if not isinstance(mask, RleMask) or size in (None, mask.size):
+            return mask
+        expected = (
+            f"expected run lengths of {size[1]} x {size[0]}, the image's size, found {mask.size[1]} x {mask.size[0]}"
+        )
+        self._report.note("damaged-mask", self.path, instance.location, expected)
+        return None

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from detect.data.formats.mask_json import mask_record
 from detect.data.formats.report import strict_report
+from detect.data.inspect.inspector import scan_folder
 from detect.data.loading.loader import evaluation_loader
-from detect.data.masks import decode
+from detect.data.masks import decode, encode
 from detect.data.shapes.dataset import draw_scene, prepare_shapes
 from detect.data.sources import DataFormat, Source, load_sources, require_masks
 from detect.errors import UserError
@@ -110,6 +112,61 @@ def test_masks_are_read_where_they_are_asked_for(tmp_path: Path, format_: DataFo
     assert annotations.boxes.tolist() == plain.boxes[: len(annotations.boxes)].tolist()
     with pytest.raises(UserError, match=rf"a mask of each object, found none for 1 of {count + 1} objects, the first"):
         require_masks(annotations)
+
+
+def runs(height: int, width: int, compressed: bool = False) -> dict[str, object]:
+    """Run lengths of an image whose second half of columns is covered."""
+    half = height * width // 2
+    if not compressed:
+        return {"size": [height, width], "counts": [half, height * width - half]}
+    rle = encode(np.arange(width)[None].repeat(height, 0) >= width // 2)
+    return mask_record(rle)
+
+
+def write_one_mask(root: Path, segmentation: object, stated: tuple[int, int]) -> None:
+    """Write an image of SIZE whose COCO file states the (h, w) ``stated``, with one object."""
+    write_image(root / "images/a.jpg", SIZE)
+    row = {"id": 1, "image_id": 7, "category_id": 3, "bbox": [10, 5, 20, 20], "segmentation": segmentation}
+    document = coco_document([row], ["a.jpg"])
+    document["images"][0] |= {"height": stated[0], "width": stated[1]}
+    (root / "train.json").write_text(json.dumps(document))
+
+
+def damaged_masks(root: Path) -> list[str]:
+    return [finding.message for finding in scan_folder(root, None).findings if finding.kind == "damaged-mask"]
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "stated", "message"),
+    [
+        ([], (40, 60), ""),
+        (runs(40, 60), (40, 60), ""),
+        (runs(40, 60), (60, 40), ""),
+        (runs(40, 60), (80, 120), ""),
+        ([SQUARE], (80, 120), ""),
+        (runs(20, 30), (40, 60), "expected run lengths of 60 x 40, the image's size, found 30 x 20"),
+        (runs(20, 30, compressed=True), (40, 60), "expected run lengths of 60 x 40, the image's size, found 30 x 20"),
+        (runs(60, 40), (40, 60), "expected run lengths of 60 x 40, the image's size, found 40 x 60"),
+    ],
+    ids=["none", "fit", "turned size", "twice the size", "polygon", "half", "compressed", "turned"],
+)
+def test_run_lengths_of_another_size_than_the_image_are_no_mask(
+    tmp_path: Path, segmentation: object, stated: tuple[int, int], message: str
+) -> None:
+    write_one_mask(tmp_path, segmentation, stated)
+    report = strict_report()
+    annotations = load_sources("coco", [Source(tmp_path, "train")], None, report, masks=True)
+    messages = [finding.message for finding in report.findings if finding.kind == "damaged-mask"]
+    assert messages == ([message] if message else [])
+    assert annotations.masks is not None
+    assert (annotations.masks.lengths > 0).tolist() == [bool(segmentation) and not message]
+    assert annotations.boxes.tolist() == [[10, 5, 30, 25]]
+    assert damaged_masks(tmp_path) == messages
+
+
+def test_run_lengths_of_the_size_that_the_file_states_wrongly_are_found_by_the_inspection(tmp_path: Path) -> None:
+    write_one_mask(tmp_path, runs(80, 120), (80, 120))
+    assert damaged_masks(tmp_path) == ["expected run lengths of 60 x 40, the image's size, found 120 x 80"]
 
 
 def test_of_voc_only_images_with_masks_are_taken_and_the_others_counted(tmp_path: Path) -> None:

@@ -334,6 +334,11 @@ FAULTS = {
     "mask of runs over another size": Fault(
         "coco", _set_mask(lambda _: {"size": [HEIGHT, WIDTH], "counts": [3, 4]}), "damaged-mask"
     ),
+    "mask of half the size": Fault(
+        "coco",
+        _set_mask(lambda _: {"size": [HEIGHT // 2, WIDTH // 2], "counts": [0, HEIGHT * WIDTH // 4]}),
+        "damaged-mask",
+    ),
     "mask without a pixel": Fault(
         "coco", _set_mask(lambda _: {"size": [HEIGHT, WIDTH], "counts": [HEIGHT * WIDTH]}), "empty-mask"
     ),
