@@ -9,10 +9,10 @@
 Two spellings of a name are the same name where no file has it exactly: Macs write the letter ü as two characters, and
 Label Studio's labels write it as %C3%BC.
 
-Files below a folder of masks have the stems of the images and are never taken for them. Several files that fit
-equally well are never chosen from silently, unless they have the same bytes. Paths are looked up before the tree is
-searched, and it is searched once, only when it is needed. Linked folders are not searched, because they may lead in a
-circle, but for those of the root that say what they hold: images are often on another disk.
+Files below a folder of masks have the stems of the images and are never taken for them; ``mask_folders.py`` tells it.
+Several files that fit equally well are never chosen from silently, unless they have the same bytes. Paths are looked up
+before the tree is searched, and it is searched once, only when it is needed. Linked folders are not searched, because
+they may lead in a circle, but for those of the root that say what they hold: images are often on another disk.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
+from detect.data.formats.mask_folders import holds_masks, is_named_for_masks
 from detect.data.formats.split_names import guess_split
 from detect.data.images import is_image
 
@@ -33,9 +34,6 @@ _KIND_FOLDERS = frozenset(
     {"annotations", "annotation", "annots", "xmls", "xml", "labels", "label", "txts", "txt"}
     | {"jpegimages", "images", "image", "imgs", "img", "photos", "pictures"}
 )
-
-# Words in the names of folders whose files have the stems of the images, but show masks: masks/, SegmentationObject/.
-_MASK_WORDS = ("mask", "segmentation", "semantic", "panoptic")
 
 PathKey = tuple[str, ...]
 
@@ -79,12 +77,19 @@ def same_content(paths: Sequence[Path]) -> bool:
 class FileIndex:
     """The files of one kind below a folder.
 
-    root: the folder; accepts: whether a path is of the kind, by its name; images by default.
+    root: the folder; accepts: whether a path is of the kind, by its name; images by default; is_labelled: whether an
+    image has labels, by which a folder of photos that is named for masks is told; None: no such folder is one.
     """
 
-    def __init__(self, root: Path, accepts: Callable[[Path], bool] = is_image) -> None:
+    def __init__(
+        self,
+        root: Path,
+        accepts: Callable[[Path], bool] = is_image,
+        is_labelled: Callable[[Path], bool] | None = None,
+    ) -> None:
         self.root = root.absolute()
         self._accepts = accepts
+        self._is_labelled = is_labelled
         self._folder_keys: dict[str, PathKey] = {}
         self._names: dict[str, frozenset[str]] = {}
 
@@ -97,6 +102,15 @@ class FileIndex:
     def links(self) -> list[Path]:
         """Return the linked folders that were not searched."""
         return self._tree.links
+
+    @property
+    def masks(self) -> list[Path]:
+        """Return the images that were left out with the folders of masks; none where these were not looked into."""
+        return self._tree.masks
+
+    def below(self, folder: Path) -> FileIndex:
+        """Return the files of the same kind below another folder, which may lie anywhere."""
+        return FileIndex(folder, self._accepts, self._is_labelled)
 
     def has(self, path: Path) -> bool:
         """Return True if there is a file, of any kind and in any folder.
@@ -187,23 +201,28 @@ class FileIndex:
         """The files below the root, searched at the first access."""
         tree = _Tree()
         for folder, subfolders, names in os.walk(self.root, followlinks=True):  # into those that are left
-            visible = [name for name in sorted(subfolders) if not name.startswith(".") and not self._is_of_masks(name)]
+            visible = [name for name in sorted(subfolders) if not name.startswith(".")]
+            masks = [name for name in visible if self._is_of_masks(name)]
             links = [name for name in visible if self._is_unread_link(Path(folder, name))]
-            tree.links += [Path(folder, name) for name in links]
-            subfolders[:] = [name for name in visible if name not in links]
+            tree.links += [Path(folder, name) for name in links if name not in masks]
+            unread = links if self._is_labelled else links + masks
+            subfolders[:] = [name for name in visible if name not in unread]
+            paths = [path for path in (Path(folder, name) for name in sorted(names)) if self._accepts(path)]
+            if self._is_labelled and holds_masks(Path(folder).relative_to(self.root), paths, self._is_labelled):
+                tree.masks += paths
+                continue
             folder_key = self._folder_key(folder)
-            for path in (Path(folder, name) for name in sorted(names)):
-                if self._accepts(path):
-                    tree.files.append(path)
-                    stem = spelling(path.stem)
-                    tree.by_key.setdefault((*folder_key, stem), []).append(path)
-                    tree.by_stem.setdefault(stem, []).append(path)
+            for path in paths:
+                tree.files.append(path)
+                stem = spelling(path.stem)
+                tree.by_key.setdefault((*folder_key, stem), []).append(path)
+                tree.by_stem.setdefault(stem, []).append(path)
         tree.files.sort()
         return tree
 
     def _is_of_masks(self, name: str) -> bool:
         """Return True for the name of a folder of masks; not where labels are searched, which may lie there."""
-        return self._accepts is is_image and any(word in name.lower() for word in _MASK_WORDS)
+        return self._accepts is is_image and is_named_for_masks(name)
 
     def _is_unread_link(self, folder: Path) -> bool:
         """Return True for a linked folder, unless it has a name such as images and lies in the root itself."""
@@ -222,9 +241,10 @@ def _splits_of(folders: Sequence[str]) -> set[str]:
 
 @dataclass
 class _Tree:
-    """The files below a folder: all, by key and by stem; links: the linked folders that were not searched."""
+    """The files below a folder: all, by key, by stem; links: linked folders, not searched; masks: images left out."""
 
     files: list[Path] = field(default_factory=list)
     by_key: dict[PathKey, list[Path]] = field(default_factory=dict)
     by_stem: dict[str, list[Path]] = field(default_factory=dict)
     links: list[Path] = field(default_factory=list)
+    masks: list[Path] = field(default_factory=list)

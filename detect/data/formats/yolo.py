@@ -13,7 +13,7 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from detect.data.annotations import Annotations
 from detect.data.formats.image_index import FileIndex, has_file, same_content
@@ -68,9 +68,10 @@ class YoloFolder:
         self._report = report
         self._sizes = sizes
         self._masks = masks
-        self._images = FileIndex(root)
-        self._splits = YoloSplits(self.data, self._images, report)
         self._labels = FileIndex(root, _is_label_file)
+        self._photos = FileIndex(root)
+        self._images = FileIndex(root, is_labelled=self._is_labelled_photo)
+        self._splits = YoloSplits(self.data, self._images, report)
         self._label_files: dict[Path, Path] = {}
         self._lengths: Counter[int] = Counter()
 
@@ -130,6 +131,23 @@ class YoloFolder:
             paths = self._images.describe(matches)
             self._report("ambiguous-image", image, "", f"expected one label file, found {paths}")
         return matches[0] if matches else label_file(image)
+
+    def _is_labelled_photo(self, image: Path) -> bool:
+        """Return True if an image in a folder named for masks has a label file that is not that of a photo elsewhere.
+
+        The labels of photos may lie beside their masks.
+        """
+        photos = self._photos.find_named(PurePosixPath(image.name))
+        return self._has_own_labels(image) and all(map(self._has_own_labels, photos))
+
+    def _has_own_labels(self, image: Path) -> bool:
+        """Return True if there is a label file at the path that an image's own has."""
+        if any(map(os.path.lexists, (label_file(image), image.with_suffix(".txt")))):
+            return True
+        if not image.is_relative_to(self._images.root):
+            return False
+        key = self._labels.key(image)
+        return any(self._labels.key(path) == key for path in self._labels.find(image))
 
     def _report_labels_without_image(self) -> None:
         """Note label files of which no image is used, in folders that hold labels only; of none that is a photo's."""

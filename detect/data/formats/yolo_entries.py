@@ -57,7 +57,7 @@ def _find_split_folder(data: YoloData, split: str, images: FileIndex) -> Path | 
     if not members:
         return None
     folder = Path(os.path.commonpath([file.parent for file in members]))
-    return folder if set(FileIndex(folder).files) == set(members) else None
+    return folder if set(images.below(folder).files) == set(members) else None
 
 
 def _describe_image_folders(images: FileIndex) -> str:

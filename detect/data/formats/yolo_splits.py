@@ -77,9 +77,14 @@ class YoloSplits:
 
     def _list_folder(self, split: str, folder: Path) -> list[Path]:
         """Return the images of a folder. Raises UserError if it has none."""
-        index = FileIndex(folder)
+        index = self._index.below(folder)
         for link in index.links:
             self._report.note("unread-link", link, "", "a linked folder is not searched")
+        if index.masks:
+            example = index.masks[0].parent.relative_to(index.root).as_posix()
+            skipped = f"{len(index.masks)} images in folders named for masks, as {example}, are not read"
+            cure = "give photos without objects an empty one"
+            self._report.note("dialect", self._data.file, split, f"{skipped}: none there has a label file; {cure}")
         if not index.files:
             elsewhere = self._index.files
             hint = f" ({len(elsewhere)} in {elsewhere[0].parent})" if elsewhere else ""

@@ -171,6 +171,18 @@ def test_yolo_label_studio(tmp_path: Path) -> None:
     assert notes(tmp_path) == []
 
 
+def test_yolo_images_left_out_as_masks_are_counted(tmp_path: Path) -> None:
+    masks = {f"masks/{name}.png": "image" for name in "abc"}
+    write_files(tmp_path, {"a.png": "image", "a.txt": yolo(), "classes.txt": "cat\n"})
+    assert notes(tmp_path) == []
+    write_files(tmp_path, masks)
+    expect_cat(tmp_path, "a.png")
+    assert notes(tmp_path) == [
+        "3 images in folders named for masks, as masks, are not read: none there has a label file; "
+        "give photos without objects an empty one"
+    ]
+
+
 def test_yolo_splits_that_would_be_one_folder_are_refused(tmp_path: Path) -> None:
     data = "train: /content/train/images\nval: /content/valid/images\nnames: [cat]\n"
     write_files(tmp_path, {"images/a.png": "image", "labels/a.txt": yolo(), "data.yaml": data})

@@ -7,6 +7,15 @@ from tests.data.cases.write_cases import BOX, yolo
 
 _SKU110K = "".join(f"{i}.jpg,{','.join(f'{side:g}' for side in BOX)},cat,96,64\n" for i in range(2))
 
+_MASK_SPLIT = "train: images/train\nnames: [cat]\n"
+
+
+def _photos(*names: str, capitals: bool = False) -> dict[str, str]:
+    """Photos below images and their labels below labels; capitals: of the two folders."""
+    images, labels = ("IMAGES", "LABELS") if capitals else ("images", "labels")
+    return {f"{images}/{name}.jpg": "image" for name in names} | {f"{labels}/{name}.txt": yolo() for name in names}
+
+
 YOLO_CSV_CASES: dict[str, Case] = {
     "empty": Case(lambda _: None, refused="found 0 images and no labels"),
     "YOLO: keypoints": Case(
@@ -75,6 +84,43 @@ YOLO_CSV_CASES: dict[str, Case] = {
             | {"data.yaml": "train: train.txt\nval: val.txt\nnames: [cat]\n"}
         ),
         boxes_of("images/0.jpg", "images/1.jpg"),
+    ),
+    "YOLO: photos in folders named for masks": Case(
+        files_of(_photos("train/plain/a", "train/with_mask/b", "train/without_mask/c") | {"data.yaml": _MASK_SPLIT}),
+        boxes_of("images/train/plain/a.jpg", "images/train/with_mask/b.jpg", "images/train/without_mask/c.jpg"),
+    ),
+    "YOLO: photos in folders named for masks alone": Case(
+        files_of(_photos("train/unmasked/a", "train/semantic_a/b") | {"data.yaml": _MASK_SPLIT}),
+        boxes_of("images/train/unmasked/a.jpg", "images/train/semantic_a/b.jpg"),
+    ),
+    "YOLO: photos in folders named for masks, in capitals": Case(
+        files_of(_photos("with_mask/a", "plain/b", capitals=True) | {"classes.txt": "cat\n"}),
+        boxes_of("IMAGES/with_mask/a.jpg", "IMAGES/plain/b.jpg"),
+    ),
+    "YOLO: labels beside photos in folders named for masks": Case(
+        files_of(
+            {f"{name}.jpg": "image" for name in ("with_mask/a", "plain/a")}
+            | {f"{name}.txt": yolo() for name in ("with_mask/a", "plain/a")}
+            | {"classes.txt": "cat\n"}
+        ),
+        boxes_of("with_mask/a.jpg", "plain/a.jpg"),
+    ),
+    "YOLO: a photo without labels in a folder named for masks": Case(
+        files_of(_photos("train/with_mask/b") | {"images/train/with_mask/c.jpg": "image", "data.yaml": _MASK_SPLIT}),
+        {"images/train/with_mask/b.jpg": [("cat", *BOX)], "images/train/with_mask/c.jpg": []},
+        findings=frozenset({"unlabelled-image"}),
+    ),
+    "YOLO: masks beside photos": Case(
+        files_of(
+            _photos("train/a")
+            | {f"{folder}/a.png": "image" for folder in ("images/train/masks", "images/train/SegmentationObject")}
+            | {"images/train/a_mask.png/a.png": "image", "labels_mask/a.png": "image", "data.yaml": _MASK_SPLIT}
+        ),
+        boxes_of("images/train/a.jpg"),
+    ),
+    "YOLO: masks with the labels of photos beside them": Case(
+        files_of({"photos/a.jpg": "image", "masks/a.png": "image", "masks/a.txt": yolo(), "classes.txt": "cat\n"}),
+        boxes_of("photos/a.jpg"),
     ),
     "YOLO: label of a raw image": Case(
         files_of(

@@ -103,6 +103,34 @@ def test_linked_folders_are_named_and_not_searched(tmp_path: Path) -> None:
     assert relative(index, index.links) == ["circle", "more"]
 
 
+@pytest.mark.parametrize(
+    ("names", "labelled", "files", "masks"),
+    [
+        ((), (), [], []),
+        (("a.jpg", "masks/a.png"), (), ["a.jpg"], ["masks/a.png"]),
+        (("a.jpg", "masks/deep/a.png"), ("a.jpg",), ["a.jpg"], ["masks/deep/a.png"]),
+        (
+            ("a.jpg", "with_mask/b.jpg", "with_mask/c.jpg"),
+            ("c.jpg",),
+            ["a.jpg", "with_mask/b.jpg", "with_mask/c.jpg"],
+            [],
+        ),
+        (("with_mask/b.jpg", "with_mask/x/c.jpg"), ("b.jpg",), ["with_mask/b.jpg"], ["with_mask/x/c.jpg"]),
+        (("masks/x/c.jpg", "masks/y/d.jpg"), ("c.jpg",), ["masks/x/c.jpg"], ["masks/y/d.jpg"]),
+        (("unmasked/.cache/b.jpg",), ("b.jpg",), [], []),
+    ],
+)
+def test_folders_named_for_masks_are_told_by_the_labels_of_their_images(
+    tmp_path: Path, names: tuple[str, ...], labelled: tuple[str, ...], files: list[str], masks: list[str]
+) -> None:
+    index_of(tmp_path, *names)
+    index = FileIndex(tmp_path, is_labelled=lambda image: image.name in labelled)
+    assert (relative(index, index.files), relative(index, index.masks)) == (files, masks)
+    assert relative(index, index.below(tmp_path).files) == files
+    without_labels = FileIndex(tmp_path)
+    assert not any("mask" in name for name in relative(without_labels, without_labels.files))
+
+
 def test_linked_folder_of_images_is_searched(tmp_path: Path) -> None:
     index_of(tmp_path, "disk/a.jpg")
     (tmp_path / "root").mkdir()
