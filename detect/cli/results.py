@@ -84,7 +84,8 @@ def convert(
     from detect.inference.earlier_results import describe_earlier_photos
     from detect.inference.find_images import find_images
     from detect.inference.labeling_results import local_files
-    from detect.inference.result_files import listed_images, read_results
+    from detect.inference.listed_images import listed_images
+    from detect.inference.result_files import read_results
 
     images = listed_images(find_images(paths)) if paths else None
     order = None if classes is None else [name.strip() for name in classes.split(",")]

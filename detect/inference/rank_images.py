@@ -13,8 +13,8 @@ from detect.data.near_duplicates import ImageHash, group_duplicates, image_hash
 from detect.errors import UnreadableImage, UserError
 from detect.evaluation.predictions import Prediction
 from detect.inference.evaluate_dataset import predict_dataset
+from detect.inference.listed_images import listed_images, without_objects
 from detect.inference.predictor import Predictor
-from detect.inference.result_files import listed_images, without_objects
 from detect.system.progress import ProgressDisplay
 
 

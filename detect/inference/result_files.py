@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from detect.data.annotations import Annotations, ImageAnnotation
 from detect.data.formats.yolo_names import require_spelled_names, require_text
 from detect.data.image_names import ImageNames
 from detect.data.images import image_size
 from detect.errors import UserError, shorten
-from detect.evaluation.predictions import Prediction, align, empty_prediction
+from detect.evaluation.predictions import Prediction
 from detect.inference.coco_ids import images_file
 from detect.inference.coco_results import read_coco, read_coco_listing
+from detect.inference.listed_images import ListedImages, match_predictions, match_rows, without_objects
 from detect.inference.result_readers import (
     DetectionRow,
     are_numbers,
@@ -33,23 +33,9 @@ from detect.inference.result_readers import (
 from detect.inference.shards.read_parts import part_files, read_parts
 from detect.system.files import read_text, require_file
 from detect.system.yaml_files import read_yaml
-from detect.types import Size
 
 ReadableFormat = Literal["json", "csv", "coco", "voc", "yolo", "parts"]
 _CSV_COLUMNS = ("file", "label", "score", "x1", "y1", "x2", "y2")
-
-
-@dataclass(frozen=True)
-class ListedImages:
-    """The images that results are of: their paths, and their sizes (h, w).
-
-    are_photos: whether the sizes are those of photos, upright. An annotation file may state others, as those of a photo
-    before it is turned upright.
-    """
-
-    files: tuple[str, ...]
-    sizes: tuple[Size, ...]
-    are_photos: bool
 
 
 @dataclass(frozen=True)
@@ -85,15 +71,6 @@ def results_format(path: Path) -> ReadableFormat:
     return "coco" if rows and isinstance(rows[0], dict) and "image_id" in rows[0] else "json"
 
 
-def listed_images(paths: Sequence[Path]) -> ListedImages:
-    """Return images with the sizes in their headers. Raises UnreadableImage for one that cannot be read."""
-    return ListedImages(
-        files=tuple(map(str, paths)),
-        sizes=tuple(image_size(path) for path in paths),
-        are_photos=True,
-    )
-
-
 def read_results(
     path: Path,
     images: ListedImages | None = None,
@@ -121,7 +98,7 @@ def read_results(
         )
     if kind == "json":
         names = tuple(classes or json_classes(path))
-        return Results(_with_all(path, images, read_json(path, names)), names)
+        return Results(match_predictions(path, images, read_json(path, names)), names)
     if kind == "parts":
         return _read_parts(path, images, classes)
     if kind == "csv":
@@ -148,7 +125,7 @@ def _read_csv(path: Path, images: ListedImages | None, classes: Sequence[str] | 
     if images is None:
         sizes = {file: image_size(require_file(Path(file), f"an image of {path}, or --images")) for file in by_file}
         return Results([to_prediction(file, sizes[file], detections) for file, detections in by_file.items()], names)
-    return Results(_for_images(images, by_file), names)
+    return Results(match_rows(images, by_file), names)
 
 
 def _read_yolo(folder: Path, images: ListedImages, classes: Sequence[str] | None) -> Results:
@@ -176,7 +153,7 @@ def _read_yolo(folder: Path, images: ListedImages, classes: Sequence[str] | None
             index_of_class, cx, cy, w, h, score = numbers
             box = [(cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height]
             file_rows.append((box, score, labels(str(known[int(index_of_class)]))))
-    return Results(_for_images(images, by_file), names)
+    return Results(match_rows(images, by_file), names)
 
 
 def _read_parts(path: Path, images: ListedImages | None, classes: Sequence[str] | None) -> Results:
@@ -185,7 +162,7 @@ def _read_parts(path: Path, images: ListedImages | None, classes: Sequence[str] 
     labels = labels_by_name(str(path), names)
     new_labels = np.array([0, *(labels(name) for name in parts.classes)], np.int64)
     predictions = [replace(prediction, labels=new_labels[prediction.labels]) for prediction in parts.predictions]
-    return Results(_with_all(path, images, predictions), names, parts.unreadable, parts.gaps)
+    return Results(match_predictions(path, images, predictions), names, parts.unreadable, parts.gaps)
 
 
 def _parse_numbers(location: str, texts: Sequence[str]) -> list[float]:
@@ -196,48 +173,3 @@ def _parse_numbers(location: str, texts: Sequence[str]) -> list[float]:
     if not are_numbers(numbers):
         raise UserError(f"{location}: expected numbers, found {shorten(' '.join(texts))}")
     return numbers
-
-
-def _for_images(images: ListedImages, by_file: Mapping[str, list[DetectionRow]]) -> list[Prediction]:
-    """Return a Prediction for each image; UserError for a file that is none, or two that are the same one."""
-    predictions = [to_prediction(file, (1, 1), rows) for file, rows in by_file.items()]
-    aligned = align(without_objects(images, ()), predictions)
-    return [
-        replace(prediction, file=file, width=width, height=height)
-        for prediction, file, (height, width) in zip(aligned, images.files, images.sizes, strict=True)
-    ]
-
-
-def _with_all(path: Path, images: ListedImages | None, predictions: Sequence[Prediction]) -> list[Prediction]:
-    """Return the predictions in the order of the images, with their paths; as they are without images.
-
-    An image without detections has the listed size. Raises UserError for a photo of another size than that of its
-    detections, whose boxes would be elsewhere.
-    """
-    if images is None:
-        return list(predictions)
-    listed = []
-    aligned = align(without_objects(images, ()), predictions)
-    for prediction, file, (height, width) in zip(aligned, images.files, images.sizes, strict=True):
-        if not len(prediction):
-            prediction = replace(prediction, width=width, height=height)
-        elif images.are_photos and (prediction.width, prediction.height) != (width, height):
-            raise UserError(
-                f"{file}: expected {prediction.width} x {prediction.height} pixels, as {path} has for "
-                f"{prediction.file}, found {width} x {height}: give the photos that were detected on"
-            )
-        listed.append(replace(prediction, file=file))
-    return listed
-
-
-def without_objects(images: ListedImages, classes: Sequence[str]) -> Annotations:
-    """Return the images as a data set without objects, which is what names are matched with."""
-    none = empty_prediction("", (0, 0))
-    flags = np.zeros(0, bool)
-    return Annotations.from_images(
-        [
-            ImageAnnotation(file, index, size, none.boxes, none.labels, flags, flags, np.zeros(0))
-            for index, (file, size) in enumerate(zip(images.files, images.sizes, strict=True), 1)
-        ],
-        classes,
-    )

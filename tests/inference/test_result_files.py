@@ -13,7 +13,8 @@ from detect.data.masks import encode
 from detect.errors import UserError
 from detect.evaluation.predictions import Prediction
 from detect.inference.coco_ids import write_coco_images
-from detect.inference.result_files import listed_images, read_results
+from detect.inference.listed_images import listed_images
+from detect.inference.result_files import read_results
 from detect.inference.result_formats import (
     FOLDER_FORMATS,
     RESULT_FORMATS,
