@@ -87,6 +87,8 @@ def convert(
     from detect.inference.listed_images import listed_images
     from detect.inference.result_files import read_results
 
+    if target_format == "coco":
+        _require_own_list(source, target)
     images = listed_images(find_images(paths)) if paths else None
     order = None if classes is None else [name.strip() for name in classes.split(",")]
     results = read_results(source, images, annotations, order)
@@ -109,3 +111,16 @@ def convert(
         print(local_files([prediction.file for prediction in chosen]))
     for line in describe_lost_fields([target_format], chosen):
         print(line)
+
+
+def _require_own_list(source: Path, target: Path) -> None:
+    """Raise UserError if the list of images beside DST would be that of SRC, which would lose or change its ids."""
+    from detect.inference.coco_ids import images_file
+    from detect.inference.result_files import results_format
+
+    listed = images_file(target)
+    if listed.resolve() == images_file(source).resolve() and listed.is_file() and results_format(source) == "coco":
+        raise UserError(
+            f"{target}: expected a name whose list of images is its own, found {listed}, which {source} has; "
+            "give DST another name"
+        )

@@ -18,7 +18,7 @@ from detect.data.image_names import ImageNames, relative_to_shared_folder
 from detect.errors import UserError, did_you_mean
 from detect.evaluation.predictions import Prediction
 from detect.inference.result_writers import frame_record, is_unnamed
-from detect.system.files import write_text
+from detect.system.files import read_json_file, write_text
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,28 @@ def write_coco_images(path: Path, predictions: Sequence[Prediction], classes: Se
 def images_file(results: Path) -> Path:
     """Return the file beside COCO results that lists their images: coco_images.json of coco_results.json."""
     return results.with_name(f"{results.stem.removesuffix('_results')}_images.json")
+
+
+def is_coco_images(path: Path) -> bool:
+    """Return whether a file is a list as ``write_coco_images`` writes it, and no annotation file of somebody else."""
+    try:
+        document = read_json_file(path, "a list of images")
+    except UserError:
+        return False
+    match document:
+        case {"images": list(), "categories": list(), "annotations": [], **others}:
+            return not others
+    return False
+
+
+def remove_coco_images(results: Path, ids: CocoIds) -> None:
+    """Remove the list that an earlier run wrote beside COCO results: with other ids now, it would explain them wrongly.
+
+    It stays where the ids are its own, and so does a file that is no such list.
+    """
+    listed = images_file(results)
+    if listed.resolve() != ids.file.resolve() and is_coco_images(listed):
+        listed.unlink()
 
 
 def _files_of_settings(settings: DataConfig) -> Iterator[tuple[Path, list[Path]]]:

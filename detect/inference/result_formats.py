@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from detect.data.images import is_image
 from detect.evaluation.predictions import Prediction
-from detect.inference.coco_ids import CocoIds, images_file, write_coco_images
+from detect.inference.coco_ids import CocoIds, images_file, remove_coco_images, write_coco_images
 from detect.inference.earlier_results import describe_earlier_photos, require_same_classes
 from detect.inference.find_images import ResultFolder
 from detect.inference.labeling_results import write_cvat, write_label_studio
@@ -112,8 +112,8 @@ def write_format(
 ) -> None:
     """Write one format to a file, or to a folder for those in FOLDER_FORMATS.
 
-    If ``ids`` is None, coco gets new ids, and the list of its images beside it. Raises UserError for a folder with
-    results of other classes.
+    If ``ids`` is None, coco gets new ids, and the list of its images beside it; else such a list of an earlier run is
+    removed. Raises UserError for a folder with results of other classes.
     """
     require_same_classes(path, name, classes)
     if name == "json":
@@ -135,4 +135,6 @@ def write_format(
         write_coco_images(images_file(path), predictions, classes)
     else:
         image_ids = [ids.image_ids[prediction.file] for prediction in predictions]
-        write_coco(path, predictions, image_ids, ids.detected_category_ids(predictions, classes))
+        category_ids = ids.detected_category_ids(predictions, classes)
+        remove_coco_images(path, ids)
+        write_coco(path, predictions, image_ids, category_ids)

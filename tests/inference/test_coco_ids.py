@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 from detect.config import DataConfig
 from detect.errors import UserError
 from detect.evaluation.predictions import Prediction
-from detect.inference.coco_ids import coco_ids, find_coco_ids
+from detect.inference.coco_ids import coco_ids, find_coco_ids, write_coco_images
+from detect.inference.result_files import read_results
 from detect.inference.result_formats import write_format
 
 SHAPES = DataConfig()
@@ -170,3 +172,34 @@ def test_a_detection_of_a_class_without_a_category_is_refused(tmp_path):
 
 def test_no_images_have_no_ids():
     assert find_coco_ids(SHAPES, [], ("cat",)).ids is None
+
+
+def write_list(file: Path, names: Sequence[str]) -> None:
+    """Write the list that a run without ids leaves beside its results."""
+    write_coco_images(file, [replace(prediction([]), file=name) for name in names], ("cat", "dog"))
+
+
+@pytest.mark.parametrize("names", [[], ["b.jpg"], ["b.jpg", "a.jpg"]])
+def test_the_list_of_an_earlier_run_does_not_explain_results_with_the_ids_of_a_data_set(names, tmp_path):
+    write_annotations(tmp_path / "gt.json", {"a.jpg": 1, "b.jpg": 2})
+    write_list(tmp_path / "coco_images.json", names)
+    results, files = tmp_path / "coco_results.json", ["a.jpg", "b.jpg"]
+    ids = coco_ids(tmp_path / "gt.json", files, ("cat", "dog"))
+    write_format(results, "coco", [replace(prediction([1]), file=file) for file in files], ("cat", "dog"), ids)
+    with pytest.raises(UserError, match=r"expected its images in .*coco_images\.json, found no such file"):
+        read_results(results)
+    found = read_results(results, annotations=tmp_path / "gt.json").predictions
+    assert [(image.file, len(image)) for image in found] == [("a.jpg", 1), ("b.jpg", 1)]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"images": [], "categories": [], "annotations": [], "info": {}}', None])
+def test_a_file_that_is_no_list_of_an_earlier_run_is_kept(content, tmp_path):
+    """None: the annotation file itself, which may be such a list."""
+    listed = tmp_path / "coco_images.json"
+    write_list(tmp_path / "gt.json" if content is not None else listed, ["a.jpg"])
+    if content is not None:
+        listed.write_text(content)
+    before = listed.read_bytes()
+    ids = coco_ids(tmp_path / "gt.json" if content is not None else listed, ["a.jpg"], ("cat", "dog"))
+    write_format(tmp_path / "coco_results.json", "coco", [prediction([1])], ("cat", "dog"), ids)
+    assert listed.read_bytes() == before

@@ -232,3 +232,13 @@ def test_convert_counts_what_it_writes(photos, tmp_path, detect_command: Command
     assert [image["id"] for image in json.loads((tmp_path / "dt_images.json").read_text())["images"]] == [1, 2, 3]
     status, _, err = detect_command("results", "convert", coco, coco, "--to", "json")
     assert (status, "expected another file than SRC" in err) == (2, True)
+
+
+@pytest.mark.parametrize(("name", "status"), [("dt.json", 0), ("coco.json", 2)])
+def test_the_list_of_images_beside_the_source_is_not_replaced(name, status, photos, tmp_path, detect_command: Command):
+    write_format(tmp_path / "coco_results.json", "coco", predictions(photos), CLASSES, None)
+    before = (tmp_path / "coco_images.json").read_bytes()
+    command = ("results", "convert", tmp_path / "coco_results.json", tmp_path / name, "--to", "coco")
+    found, _, err = detect_command(*command, "--classes", "dog,dining table,cat")
+    assert (found, err.count("give DST another name")) == (status, status // 2)
+    assert (tmp_path / "coco_images.json").read_bytes() == before
