@@ -39,7 +39,10 @@ class CocoListing:
 
 
 def read_coco_listing(file: Path, results: Path) -> CocoListing:
-    """Read the images and categories of ``results``. Raises UserError for a file that is missing or has no sizes."""
+    """Read the images and categories of ``results``.
+
+    Raises UserError for a file that is missing or has no sizes, and for an id that two images or two categories have.
+    """
     if not file.is_file():
         raise UserError(f"{results}: expected its images in {file}, found no such file: --annotations GT.json")
     document = coco_json.load_document(file)
@@ -51,12 +54,26 @@ def read_coco_listing(file: Path, results: Path) -> CocoListing:
     frames = {image.id: _listed_frame(record) for image, record in zip(images, records, strict=True)}
     category_records = enumerate(coco_json.get_records(file, document, "categories"), 1)
     categories = [coco_json.parse_category(file, position, record) for position, record in category_records]
+    _require_own_ids(file, "image", [(image.id, image.name.as_posix()) for image in images])
+    _require_own_ids(file, "category", [(category.id, category.name) for category in categories])
     return CocoListing(
         files={image.id: image.name.as_posix() for image in images},
         sizes={image.id: image.size or (0, 0) for image in images},
         frames={image_id: frame for image_id, frame in frames.items() if frame is not None},
         categories=dict(sorted((category.id, category.name) for category in categories)),
     )
+
+
+def _require_own_ids(file: Path, kind: str, names: Sequence[tuple[int, str]]) -> None:
+    """Raise UserError for an id that two records have: nothing says which of the two a detection is of."""
+    first_names: dict[int, str] = {}
+    for record_id, name in names:
+        if record_id in first_names:
+            raise UserError(
+                f"{file}: expected an id of its own for each {kind}, found {record_id} for "
+                f"{first_names[record_id]} and {name}: number them anew"
+            )
+        first_names[record_id] = name
 
 
 def read_coco(path: Path, listing: CocoListing, classes: Sequence[str]) -> list[Prediction]:

@@ -13,6 +13,7 @@ from detect.data.masks import encode
 from detect.errors import UserError
 from detect.evaluation.predictions import Prediction
 from detect.inference.coco_ids import write_coco_images
+from detect.inference.coco_results import read_coco_listing
 from detect.inference.listed_images import listed_images
 from detect.inference.result_files import read_results
 from detect.inference.result_formats import (
@@ -242,3 +243,26 @@ def test_the_list_of_images_beside_the_source_is_not_replaced(name, status, phot
     found, _, err = detect_command(*command, "--classes", "dog,dining table,cat")
     assert (found, err.count("give DST another name")) == (status, status // 2)
     assert (tmp_path / "coco_images.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("image_ids", "category_ids", "words"),
+    [
+        ([], [], None),
+        ([1, 2], [1, 2], None),
+        ([1, 1], [1, 2], "each image, found 1 for a.jpg and b.jpg: number them anew"),
+        ([1, 2], [3, 3], "each category, found 3 for cat and dog: number them anew"),
+    ],
+)
+def test_a_list_with_one_id_for_two_is_refused(image_ids, category_ids, words, tmp_path):
+    images = [
+        {"id": i, "file_name": f"{name}.jpg", "width": 9, "height": 9} for i, name in zip(image_ids, "ab", strict=False)
+    ]
+    categories = [{"id": i, "name": name} for i, name in zip(category_ids, ("cat", "dog"), strict=False)]
+    (tmp_path / "gt.json").write_text(json.dumps({"images": images, "categories": categories, "annotations": []}))
+    if words is None:
+        assert list(read_coco_listing(tmp_path / "gt.json", tmp_path / "dt.json").files) == image_ids
+        return
+    with pytest.raises(UserError) as raised:
+        read_coco_listing(tmp_path / "gt.json", tmp_path / "dt.json")
+    assert str(raised.value) == f"{tmp_path / 'gt.json'}: expected an id of its own for {words}"
