@@ -4,8 +4,9 @@
     tools/eval_coco.py --annotations GT.json --results DT.json [--json FILE]
 
 DT.json holds COCO results, or is a predictions.json of `detect predict` or of `detect eval --save`, or the folder of
-parts of `detect predict --from`; the images and classes of these are found in GT.json by their names. The images are
-not needed. The files are scored as they are; the metrics equal those of pycocotools to the last digit, or a line on
+parts of `detect predict --from`; the images and classes of these are found in GT.json by their names, and so are those
+of COCO results with a list of `detect` beside them (coco_images.json of coco_results.json). The images are not needed.
+The files are scored as they are; the metrics equal those of pycocotools to the last digit, or a line on
 stderr says which annotation ids make pycocotools' others.
 """
 
@@ -28,6 +29,7 @@ from detect.evaluation.predictions import Prediction
 from detect.evaluation.score import Score, write_score
 from detect.evaluation.score_tables import score_table
 from detect.inference.coco_ids import coco_ids
+from detect.inference.coco_results import describe_listing, listing_file, read_coco_listing, renumber_rows
 from detect.inference.result_readers import json_classes, load_coco_results, load_list, read_json
 from detect.inference.result_writers import coco_rows
 from detect.inference.shards.read_parts import part_files, read_parts
@@ -55,7 +57,7 @@ def main(annotations: Path, results: Path, json_file: Path | None) -> None:
 def _load_results(
     results: Path, annotations: Path, image_ids: Container[int], category_ids: Container[int]
 ) -> list[dict[str, Any]]:
-    """Return COCO results: as they are, or those of a predictions.json or of parts, by the names of images and classes.
+    """Return COCO results with the ids of the annotations: as they are, or by the names of images and classes.
 
     Photos of parts that could not be read have no results, and are counted on stderr; so are shards without a part.
     """
@@ -68,9 +70,23 @@ def _load_results(
         return _with_ids(parts.predictions, parts.classes, annotations)
     entries = load_list(results, "COCO results or a predictions.json")
     if not (entries and isinstance(entries[0], dict) and "file" in entries[0]):
-        return load_coco_results(results, image_ids, category_ids)
+        return _load_coco_rows(results, annotations, image_ids, category_ids)
     classes = json_classes(results)
     return _with_ids(read_json(results, classes), classes, annotations)
+
+
+def _load_coco_rows(
+    results: Path, annotations: Path, image_ids: Container[int], category_ids: Container[int]
+) -> list[dict[str, Any]]:
+    """Return COCO results as they are, or with the ids of the annotations if a list beside them has their own ids."""
+    file = listing_file(results, annotations)
+    if file == annotations:
+        return load_coco_results(results, image_ids, category_ids, annotations)
+    listing = read_coco_listing(file, results)
+    rows = renumber_rows(load_coco_results(results, listing.files, listing.categories, file), listing, annotations)
+    for line in describe_listing(results, annotations):
+        click.echo(f"eval_coco: {line}", err=True)
+    return rows
 
 
 def _with_ids(predictions: Sequence[Prediction], classes: Sequence[str], annotations: Path) -> list[dict[str, Any]]:

@@ -40,14 +40,15 @@ def results_command() -> None:
     "paths",
     metavar="PATH",
     multiple=True,
-    help="Images that SRC is of: a file, folder or glob; can be repeated. voc and yolo need it, csv where its images "
-    "are elsewhere now.",
+    help="Images that SRC is of: a file, folder or glob; can be repeated. voc and yolo need it, csv and coco where the "
+    "images are elsewhere now.",
 )
 @click.option(
     "--annotations",
     type=Path,
     metavar="GT.json",
-    help="COCO file with the ids of SRC or DST [default: the list beside SRC, and ids from 1].",
+    help="COCO file with the ids of DST, and of SRC where no list of `detect` lies beside it [default: that list, and "
+    "ids from 1].",
 )
 @click.option("--classes", metavar="A,B", help="Order of the classes [default: that of SRC, or the alphabet].")
 @click.option(
@@ -103,7 +104,7 @@ def convert(
         f"{target}: {format_count(count, 'detection')}{below} in {format_count(len(chosen), 'image')}, "
         f"{format_count(len(results.classes), 'class', 'classes')}"
     )
-    for line in (*describe_earlier_photos(target, target_format, chosen), *results.gaps):
+    for line in (*describe_earlier_photos(target, target_format, chosen), *results.gaps, *results.notes):
         print(line)
     if results.unreadable:
         print(f"{len(results.unreadable)} photos that could not be read are left out, {results.unreadable[0]} first")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -37,7 +37,10 @@ class CocoIds:
 
     def detected_category_ids(self, predictions: Sequence[Prediction], classes: Sequence[str]) -> list[int]:
         """Return the id of each class, 0 for one that has none. Raises UserError for a detection of such a class."""
-        labels = {label for prediction in predictions for label in prediction.labels.tolist()}
+        return self.category_ids_of({label for image in predictions for label in image.labels.tolist()}, classes)
+
+    def category_ids_of(self, labels: Container[int], classes: Sequence[str]) -> list[int]:
+        """Return the id of each class, 0 for one that has none. Raises UserError if that is one of the labels."""
         for label, (name, category_id) in enumerate(zip(classes, self.category_ids, strict=True), 1):
             if category_id is None and label in labels:
                 raise _missing_category(self.file, name, "")

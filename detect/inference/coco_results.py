@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from detect.data.formats import coco_json
 from detect.data.formats.mask_json import parse_mask
 from detect.data.masks import RleMask, rasterize
 from detect.errors import UserError
 from detect.evaluation.predictions import FrameTime, Prediction
+from detect.inference.coco_ids import coco_ids, images_file, is_coco_images
 from detect.inference.result_readers import (
     DetectionRow,
     are_numbers,
@@ -21,21 +22,45 @@ from detect.inference.result_readers import (
     parse_tracks,
     to_prediction,
 )
-from detect.types import Size
+
+if TYPE_CHECKING:  # types.py imports torch, which scoring does not need
+    from detect.types import Size
 
 
 @dataclass(frozen=True)
 class CocoListing:
     """The images and categories of a COCO annotation file, by their ids.
 
-    files: the names of the images, as the file has them; sizes: (h, w); frames: of those that are frames of a video;
-    categories: the names, in the order of the ids.
+    file: that file; files: the names of the images, as the file has them; sizes: (h, w); frames: of those that are
+    frames of a video; categories: the names, in the order of the ids.
     """
 
+    file: Path
     files: Mapping[int, str]
     sizes: Mapping[int, Size]
     frames: Mapping[int, FrameTime]
     categories: Mapping[int, str]
+
+
+def listing_file(results: Path, annotations: Path | None) -> Path:
+    """Return the file that has the ids of ``results``: the list that `detect` wrote beside them, else ``annotations``.
+
+    Both number from 1 in many data sets, so that the ids alone do not tell which of the two files they are of.
+    """
+    beside = images_file(results)
+    if annotations is None or (beside.resolve() != annotations.resolve() and is_coco_images(beside)):
+        return beside
+    return annotations
+
+
+def describe_listing(results: Path, annotations: Path | None) -> tuple[str, ...]:
+    """Return a line if ``results`` have a list of their own, and not the ids of ``annotations``."""
+    listing = listing_file(results, annotations)
+    if annotations is None or listing == annotations:
+        return ()
+    return (
+        f"{results}: its ids are those of {listing} beside it; if they are those of {annotations}, remove that list",
+    )
 
 
 def read_coco_listing(file: Path, results: Path) -> CocoListing:
@@ -57,6 +82,7 @@ def read_coco_listing(file: Path, results: Path) -> CocoListing:
     _require_own_ids(file, "image", [(image.id, image.name.as_posix()) for image in images])
     _require_own_ids(file, "category", [(category.id, category.name) for category in categories])
     return CocoListing(
+        file=file,
         files={image.id: image.name.as_posix() for image in images},
         sizes={image.id: image.size or (0, 0) for image in images},
         frames={image_id: frame for image_id, frame in frames.items() if frame is not None},
@@ -82,7 +108,7 @@ def read_coco(path: Path, listing: CocoListing, classes: Sequence[str]) -> list[
     Raises UserError for another format, for an id that is not listed, and for a category that is none of the classes.
     """
     rows: dict[int, list[dict[str, Any]]] = {image_id: [] for image_id in listing.files}
-    for row in load_coco_results(path, listing.files, listing.categories):
+    for row in load_coco_results(path, listing.files, listing.categories, listing.file):
         rows[row["image_id"]].append(row)
     labels = labels_by_name(str(path), classes)
     predictions = []
@@ -97,6 +123,26 @@ def read_coco(path: Path, listing: CocoListing, classes: Sequence[str]) -> list[
         )
         predictions.append(prediction)
     return predictions
+
+
+def renumber_rows(rows: Sequence[dict[str, Any]], listing: CocoListing, annotations: Path) -> list[dict[str, Any]]:
+    """Return COCO results with the ids of another annotation file, found by the names of their images and categories.
+
+    Raises UserError for an image or a category that the other file does not have.
+    """
+    files = {row["image_id"]: listing.files[row["image_id"]] for row in rows}
+    names = {row["category_id"]: listing.categories[row["category_id"]] for row in rows}
+    ids = coco_ids(annotations, list(files.values()), list(names.values()))
+    labels = range(1, len(names) + 1)
+    category_ids = dict(zip(names, ids.category_ids_of(labels, list(names.values())), strict=True))
+    return [
+        {
+            **row,
+            "image_id": ids.image_ids[files[row["image_id"]]],
+            "category_id": category_ids[row["category_id"]],
+        }
+        for row in rows
+    ]
 
 
 def _parse_row(row: Mapping[str, Any], label: int) -> DetectionRow:

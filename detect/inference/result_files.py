@@ -16,8 +16,7 @@ from detect.data.image_names import ImageNames
 from detect.data.images import image_size
 from detect.errors import UserError, shorten
 from detect.evaluation.predictions import Prediction
-from detect.inference.coco_ids import images_file
-from detect.inference.coco_results import read_coco, read_coco_listing
+from detect.inference.coco_results import describe_listing, listing_file, read_coco, read_coco_listing
 from detect.inference.listed_images import ListedImages, match_predictions, match_rows, without_objects
 from detect.inference.result_readers import (
     DetectionRow,
@@ -43,13 +42,14 @@ class Results:
     """Detections that were read: a Prediction for each image, and the names of the classes.
 
     unreadable: the addresses of photos in parts that could not be read, which have no Prediction; gaps: lines about
-    photos that have no row in the parts.
+    photos that have no row in the parts; notes: lines about how the results were read.
     """
 
     predictions: list[Prediction]
     classes: tuple[str, ...]
     unreadable: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def results_format(path: Path) -> ReadableFormat:
@@ -79,23 +79,20 @@ def read_results(
 ) -> Results:
     """Read results in any format. An image of ``images`` without detections is there too.
 
-    images: which voc and yolo need, and csv where its paths lead to no image here; annotations: the COCO file whose ids
-    coco has, None for the list that ``detect predict`` writes beside it (voc and yolo take their images from it too);
-    classes: in this order, None for that of the file. Raises UserError for what cannot be read, for a detection whose
-    image or class is not known, and for a photo of another size than that of its detections.
+    images: which voc and yolo need, and csv and coco where their paths lead to no image here; annotations: the COCO
+    file whose ids coco has if no list of ``detect predict`` lies beside it; all formats take their images from it if
+    ``images`` is None; classes: in this order, None for that of the file. Raises UserError for what cannot be read, for
+    a detection whose image or class is not known, and for a photo of another size than that of its detections.
     """
     kind = results_format(path)
+    if (
+        annotations is not None
+        and images is None
+        and (kind != "coco" or listing_file(path, annotations) != annotations)
+    ):
+        images = _annotated_images(annotations, path)
     if kind == "coco":
-        listing = read_coco_listing(annotations or images_file(path), path)
-        names = tuple(classes or listing.categories.values())
-        return Results(read_coco(path, listing, names), names)
-    if annotations is not None and images is None:
-        listing = read_coco_listing(annotations, path)
-        images = ListedImages(
-            files=tuple(listing.files.values()),
-            sizes=tuple(listing.sizes.values()),
-            are_photos=False,
-        )
+        return _read_coco(path, images, annotations, classes)
     if kind == "json":
         names = tuple(classes or json_classes(path))
         return Results(match_predictions(path, images, read_json(path, names)), names)
@@ -109,6 +106,23 @@ def read_results(
         names = tuple(classes or comp4_classes(path))
         return Results(read_comp4(path, without_objects(images, names)), names)
     return _read_yolo(path, images, classes)
+
+
+def _annotated_images(annotations: Path, results: Path) -> ListedImages:
+    listing = read_coco_listing(annotations, results)
+    return ListedImages(tuple(listing.files.values()), tuple(listing.sizes.values()), are_photos=False)
+
+
+def _read_coco(
+    path: Path, images: ListedImages | None, annotations: Path | None, classes: Sequence[str] | None
+) -> Results:
+    listing = read_coco_listing(listing_file(path, annotations), path)
+    names = tuple(classes or listing.categories.values())
+    predictions = read_coco(path, listing, names)
+    if images is not None:  # a data set may list many more images than these
+        detected = [prediction for prediction in predictions if len(prediction) or prediction.frame]
+        predictions = match_predictions(listing.file, images, detected)
+    return Results(predictions, names, notes=describe_listing(path, annotations))
 
 
 def _read_csv(path: Path, images: ListedImages | None, classes: Sequence[str] | None) -> Results:

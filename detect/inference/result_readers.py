@@ -73,8 +73,13 @@ def comp4_classes(folder: Path) -> list[str]:
     return sorted(path.name.removeprefix(prefix).removesuffix(suffix) for path in paths)
 
 
-def load_coco_results(path: Path, image_ids: Container[int], category_ids: Container[int]) -> list[dict[str, Any]]:
-    """Return the rows of a COCO results file unchanged. Raises UserError for another format or an unknown id."""
+def load_coco_results(
+    path: Path, image_ids: Container[int], category_ids: Container[int], listing: Path
+) -> list[dict[str, Any]]:
+    """Return the rows of a COCO results file unchanged. Raises UserError for another format or an unknown id.
+
+    listing: the file that has the ids.
+    """
     rows = load_list(path, "a list of COCO results")
     for position, row in enumerate(rows, 1):
         location = f"{path}: result {position}"
@@ -84,10 +89,12 @@ def load_coco_results(path: Path, image_ids: Container[int], category_ids: Conta
             ):
                 if not isinstance(image_id, int) or image_id not in image_ids:
                     raise UserError(
-                        f"{location}: expected the image_id of an annotated image, found {shorten(image_id)}"
+                        f"{location}: expected the image_id of an image in {listing}, found {shorten(image_id)}"
                     )
                 if not isinstance(category_id, int) or category_id not in category_ids:
-                    raise UserError(f"{location}: expected the category_id of a category, found {shorten(category_id)}")
+                    raise UserError(
+                        f"{location}: expected the category_id of a category in {listing}, found {shorten(category_id)}"
+                    )
             case _:
                 expected = '"image_id", "category_id", "bbox" [x, y, width, height] and "score"'
                 raise UserError(f"{location}: expected {expected}, found {shorten(row)}")

@@ -13,7 +13,7 @@ from detect.data.masks import encode
 from detect.errors import UserError
 from detect.evaluation.predictions import Prediction
 from detect.inference.coco_ids import write_coco_images
-from detect.inference.coco_results import read_coco_listing
+from detect.inference.coco_results import listing_file, read_coco_listing
 from detect.inference.listed_images import listed_images
 from detect.inference.result_files import read_results
 from detect.inference.result_formats import (
@@ -66,9 +66,10 @@ def test_every_format_is_read_back_with_all_images(name, photos, tmp_path):
     written = predictions(photos)
     path = tmp_path / file_name(name)
     write_format(path, name, written, CLASSES, None)
-    images = None if name in ("json", "coco") else listed_images(photos)
+    images = None if name == "json" else listed_images(photos)
     results = read_results(path, images)
     assert comparable(results.predictions, results.classes) == comparable(written, CLASSES)
+    assert [p.file for p in results.predictions] == [p.file for p in written]
     best = next(p for p in results.predictions if len(p))
     assert best.boxes[np.argmax(best.scores)] == pytest.approx(np.array(BOXES[0]), abs=1e-9)
 
@@ -266,3 +267,63 @@ def test_a_list_with_one_id_for_two_is_refused(image_ids, category_ids, words, t
     with pytest.raises(UserError) as raised:
         read_coco_listing(tmp_path / "gt.json", tmp_path / "dt.json")
     assert str(raised.value) == f"{tmp_path / 'gt.json'}: expected an id of its own for {words}"
+
+
+def write_truth(file: Path, names: list[str]) -> None:
+    """Write a COCO annotation file of these images, with ids from 1."""
+    (image,) = predictions([Path("any.jpg")])
+    write_coco_images(file, [replace(image, file=name) for name in names], CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("listed", "ids"),
+    [([], []), (["a.jpg"], [2, 2]), (["a.jpg", "b.jpg"], [2, 2]), (["b.jpg", "a.jpg"], [1, 1]), (None, [1, 1])],
+)
+def test_coco_results_are_read_by_the_list_beside_them(listed, ids, tmp_path, detect_command: Command):
+    """None: without such a list, the ids are those of the annotation file."""
+    source, truth, out = tmp_path / "coco_results.json", tmp_path / "gt.json", tmp_path / "dt.json"
+    write_truth(truth, ["b.jpg", "a.jpg"])
+    names = ["b.jpg", "a.jpg"] if listed is None else listed
+    write_format(
+        source, "coco", predictions([Path(name) for name in names])[: len(names)] if names else [], CLASSES, None
+    )
+    if listed is None:
+        (tmp_path / "coco_images.json").unlink()
+    status, said, err = detect_command("results", "convert", source, out, "--to", "coco", "--annotations", truth)
+    line = f"{source}: its ids are those of {tmp_path / 'coco_images.json'} beside it; if they are those of {truth}"
+    assert (status, err, line in said) == (0, "", bool(listed))
+    assert [row["image_id"] for row in json.loads(out.read_text())] == ids
+    found = read_results(source, annotations=truth).predictions
+    assert {p.file for p in found if len(p)} == set(names[:1])
+
+
+@pytest.mark.parametrize("annotations", ["coco_images.json", "photos/../coco_images.json", "gt.json"])
+def test_the_list_beside_results_may_be_the_annotation_file_itself(annotations, photos, tmp_path):
+    results = tmp_path / "coco_results.json"
+    write_format(results, "coco", predictions(photos), CLASSES, None)
+    listed = listing_file(results, tmp_path / annotations)
+    assert listed == (tmp_path / "coco_images.json" if annotations == "gt.json" else tmp_path / annotations)
+
+
+def test_an_unknown_id_names_the_list_that_lacks_it(tmp_path):
+    write_format(tmp_path / "coco_results.json", "coco", predictions([Path("a.jpg")]), CLASSES, None)
+    write_truth(tmp_path / "coco_images.json", [])
+    with pytest.raises(UserError, match=r"expected the image_id of an image in .*coco_images\.json, found 1"):
+        read_results(tmp_path / "coco_results.json")
+
+
+@pytest.mark.parametrize("kept", [0, 1, 3])
+def test_coco_results_have_the_paths_of_the_photos_that_are_given(kept, photos, tmp_path):
+    path = tmp_path / "coco_results.json"
+    write_format(path, "coco", predictions(photos) if kept else [], CLASSES, None)
+    found = read_results(path, listed_images(photos[:kept])).predictions
+    assert [(p.file, len(p)) for p in found] == [
+        (str(file), n) for file, n in zip(photos[:kept], (2, 0, 0), strict=False)
+    ]
+    for file in photos:
+        cv2.imwrite(str(file), np.full((50, 100, 3), 90, np.uint8))
+    if kept:
+        with pytest.raises(
+            UserError, match=r"a\.jpg: expected 200 x 100 pixels, as .*coco_images\.json has for a\.jpg"
+        ):
+            read_results(path, listed_images(photos[:kept]))

@@ -115,7 +115,7 @@ def test_masks_are_written_as_run_lengths_and_read_back(tmp_path):
     assert first["mask"] == {"size": [100, 200], "counts": MASKS[1].counts.decode()}
     assert [prediction.masks for prediction in read_json(file, CLASSES)] == [MASKS[::-1], None]
     write_coco(tmp_path / "coco_results.json", MASKED, [10, 20], [4, 9, 2])
-    rows = load_coco_results(tmp_path / "coco_results.json", [10, 20], [4, 9, 2])
+    rows = load_coco_results(tmp_path / "coco_results.json", [10, 20], [4, 9, 2], Path("gt.json"))
     assert [row["segmentation"]["counts"] for row in rows] == [mask.counts.decode() for mask in MASKS[::-1]]
     write_json(file, TWO_DETECTIONS, CLASSES)
     assert "mask" not in file.read_text()
@@ -154,7 +154,9 @@ def test_comp4_round_trip_is_exact(predictions, tmp_path):
 def test_coco_round_trip(predictions, tmp_path):
     annotations = make_annotations([p.file for p in predictions])
     write_coco(tmp_path / "dt.json", predictions, annotations.image_ids, annotations.category_ids)
-    found = predictions_from_coco(load_coco_results(tmp_path / "dt.json", {10, 20}, {4, 9, 2}), annotations)
+    found = predictions_from_coco(
+        load_coco_results(tmp_path / "dt.json", {10, 20}, {4, 9, 2}, Path("gt.json")), annotations
+    )
     for (*image, rows), (*same_image, expected) in zip(to_comparable(found), to_comparable(predictions), strict=True):
         assert image == same_image
         assert [row[1:] for row in rows] == [row[1:] for row in expected]
@@ -399,9 +401,9 @@ COCO_RESULT = {"image_id": 1, "category_id": 4, "bbox": [0, 0, 1, 1], "score": 0
     [
         ({}, ["a list of COCO results", "found {}"]),
         ([COCO_RESULT, {}], ["result 2", '"image_id"', "found {}"]),
-        ([{**COCO_RESULT, "image_id": 2}], ["result 1", "an annotated image", "found 2"]),
-        ([{**COCO_RESULT, "image_id": [1]}], ["result 1", "an annotated image", "found [1]"]),
-        ([{**COCO_RESULT, "category_id": 3}], ["result 1", "a category", "found 3"]),
+        ([{**COCO_RESULT, "image_id": 2}], ["result 1", "an image in gt.json", "found 2"]),
+        ([{**COCO_RESULT, "image_id": [1]}], ["result 1", "an image in gt.json", "found [1]"]),
+        ([{**COCO_RESULT, "category_id": 3}], ["result 1", "a category in gt.json", "found 3"]),
         ([{**COCO_RESULT, "bbox": [0, 0, 1, None]}], ["result 1", '"bbox"']),
     ],
 )
@@ -409,5 +411,5 @@ def test_coco_errors_state_file_and_location(content, words, tmp_path):
     path = tmp_path / "dt.json"
     path.write_text(json.dumps(content))
     with pytest.raises(UserError) as caught:
-        load_coco_results(path, {1}, {4})
+        load_coco_results(path, {1}, {4}, Path("gt.json"))
     assert all(word in str(caught.value) for word in [str(path), *words])

@@ -56,6 +56,7 @@ def test_frames_and_tracks_go_from_json_to_coco_and_back(tracked, tmp_path, dete
 def test_a_listed_image_is_a_frame_where_its_keys_are_numbers(keys, frame, tmp_path):
     write_format(tmp_path / "coco_results.json", "coco", predictions([Path("a.jpg")]), CLASSES, None)
     listing = json.loads((tmp_path / "coco_images.json").read_text())
+    (tmp_path / "coco_images.json").unlink()
     listing["images"][0] |= keys
     (tmp_path / "gt.json").write_text(json.dumps(listing))
     (found,) = read_results(tmp_path / "coco_results.json", annotations=tmp_path / "gt.json").predictions

@@ -5,6 +5,7 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,26 @@ def test_both_tools_score_predictions_and_coco_results_alike(voc, tmp_path, call
         status, _, err = call("eval_voc.py", *options)
         assert (status, err) == (0, "eval_voc: no ground truth of dgo\n")
         assert json.loads(files["score"].read_text())["mAP"] == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("names", [[], ["nowhere.jpg"], ["other.jpg", "nowhere.jpg"]])
+def test_eval_coco_finds_images_by_the_list_beside_the_results(names, tmp_path, call):
+    files = coco_files(tmp_path)
+    truth = json.loads(files["gt"].read_text())
+    for image_id, image in enumerate(truth["images"], 1):
+        image |= {"id": image_id, "file_name": ("nowhere.jpg", "other.jpg")[image_id - 1]}
+    truth["annotations"][0]["image_id"] = 1
+    files["gt"].write_text(json.dumps(truth))
+    empty = Prediction("other.jpg", 200, 100, np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
+    box, score, label = np.array([[10.0, 20, 60, 80]]), np.array([0.9]), np.array([2])
+    detected = replace(empty, file="nowhere.jpg", boxes=box, scores=score, labels=label)
+    predictions = [detected if name == "nowhere.jpg" else empty for name in names]
+    results = tmp_path / "coco_results.json"
+    write_format(results, "coco", predictions, ["zebra", "cat"], None)
+    status, _, err = call("eval_coco.py", "--results", results, "--annotations", files["gt"], "--json", files["score"])
+    line = f"its ids are those of {tmp_path / 'coco_images.json'} beside it; if they are those of {files['gt']}"
+    assert (status, err) == (0, f"eval_coco: {results}: {line}, remove that list\n")
+    assert json.loads(files["score"].read_text())["AP"] == pytest.approx(1.0 if names else 0.0)
 
 
 def test_eval_coco_says_once_that_pycocotools_never_finds_the_id_0(tmp_path, call):
