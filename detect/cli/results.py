@@ -13,6 +13,9 @@ from detect.system.files import require_writable_file, require_writable_folder
 from detect.system.numbers import format_count
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from detect.evaluation.predictions import Prediction
     from detect.inference.result_formats import ResultFormat
 
 
@@ -73,7 +76,7 @@ def convert(
     The format of SRC is detected. Scores stay as they are to the last bit, except that yolo-labels has none; masks are
     kept from and to json and coco, and so are frames and tracks of videos.
     """
-    from detect.inference.result_formats import FOLDER_FORMATS, describe_lost_fields, select_score, write_format
+    from detect.inference.result_formats import FOLDER_FORMATS, select_score, write_format
 
     if target_format in FOLDER_FORMATS:
         require_writable_folder(target)
@@ -82,9 +85,7 @@ def convert(
     if target.exists() and target.resolve() == source.resolve():
         raise UserError(f"{target}: expected another file than SRC, found the same")
     from detect.inference.coco_ids import coco_ids
-    from detect.inference.earlier_results import describe_earlier_photos
     from detect.inference.find_images import find_images
-    from detect.inference.labeling_results import local_files
     from detect.inference.listed_images import listed_images
     from detect.inference.result_files import read_results
 
@@ -104,14 +105,26 @@ def convert(
         f"{target}: {format_count(count, 'detection')}{below} in {format_count(len(chosen), 'image')}, "
         f"{format_count(len(results.classes), 'class', 'classes')}"
     )
-    for line in (*describe_earlier_photos(target, target_format, chosen), *results.gaps, *results.notes):
+    for line in (*results.gaps, *results.notes):
         print(line)
     if results.unreadable:
         print(f"{len(results.unreadable)} photos that could not be read are left out, {results.unreadable[0]} first")
-    if target_format == "label-studio" and chosen:
-        print(local_files([prediction.file for prediction in chosen]))
-    for line in describe_lost_fields([target_format], chosen):
+    for line in _describe_written(target, target_format, chosen):
         print(line)
+
+
+def _describe_written(target: Path, target_format: ResultFormat, predictions: Sequence[Prediction]) -> list[str]:
+    """Return the lines about what was kept in DST and left out of it, and how to use it."""
+    from detect.inference.earlier_results import describe_earlier_photos
+    from detect.inference.labeling_results import local_files
+    from detect.inference.result_formats import describe_left_out, describe_lost_fields
+
+    lines = describe_earlier_photos(target, target_format, predictions)
+    lines += describe_left_out(target_format, predictions)
+    lines += describe_lost_fields([target_format], predictions)
+    if target_format == "label-studio" and predictions:
+        lines.append(local_files([prediction.file for prediction in predictions]))
+    return lines
 
 
 def _require_own_list(source: Path, target: Path) -> None:

@@ -20,7 +20,8 @@ from detect.inference.result_writers import (
     write_frames,
     write_json,
 )
-from detect.inference.yolo_results import write_yolo, write_yolo_labels
+from detect.inference.yolo_results import count_boxes_outside, write_yolo, write_yolo_labels
+from detect.system.numbers import format_count
 
 ResultFormat = Literal["json", "csv", "coco", "voc", "yolo", "yolo-labels", "label-studio", "cvat"]
 RESULT_FORMATS: tuple[ResultFormat, ...] = get_args(ResultFormat)
@@ -28,6 +29,7 @@ FOLDER_FORMATS = frozenset({"voc", "yolo", "yolo-labels", "label-studio"})  # th
 
 _WITHOUT_MASKS = frozenset({"csv", "voc", "yolo", "yolo-labels"})
 _WITHOUT_TRACKS = frozenset({"yolo-labels", "label-studio", "cvat"})  # labels to correct or to train on
+_WITH_PHOTOS = frozenset({"yolo-labels", "label-studio"})  # they lead to the photos where these lie
 _FOR_SCORING = frozenset({"coco", "voc"})  # an AP needs the detections of low scores: 0.5 cost 4 points of it on VOC
 SCORING_SCORE, SHOWN_SCORE = 0.05, 0.5
 
@@ -90,6 +92,22 @@ def describe_lost_fields(names: Iterable[str], predictions: Sequence[Prediction]
         for field, formats in without.items()
         if name in formats
     ]
+
+
+def describe_left_out(name: str, predictions: Sequence[Prediction]) -> list[str]:
+    """Return a line with the count of the photos that a format needs and that are not here.
+
+    Another one has the count of the boxes that yolo-labels leaves out.
+    """
+    lines = []
+    missing = [image.file for image in predictions if not Path(image.file).is_file()] if name in _WITH_PHOTOS else []
+    if missing:
+        count = format_count(len(missing), "photo")
+        lines.append(f"{name}: {count} not found, so not linked to, {missing[0]} first; name them with --images")
+    outside = sum(map(count_boxes_outside, predictions)) if name == "yolo-labels" else 0
+    if outside:
+        lines.append(f"{name}: {format_count(outside, 'box', 'boxes')} outside the photo left out")
+    return lines
 
 
 def require_result_classes(out: Path, names: Collection[str], classes: Sequence[str]) -> None:

@@ -107,6 +107,11 @@ def _label_lines(prediction: Prediction) -> list[str]:
     return lines
 
 
+def count_boxes_outside(prediction: Prediction) -> int:
+    """Return the number of boxes that ``write_yolo_labels`` leaves out, as they are empty in their photo."""
+    return len(prediction) - len(_label_lines(prediction))
+
+
 def _link(image: Path, target: Path) -> None:
     """Link or copy an image; one that is not on this machine is left out, one that lies there already stays."""
     if not image.is_file():  # nor a link that leads to itself

@@ -20,6 +20,7 @@ from detect.inference.result_formats import (
     FOLDER_FORMATS,
     RESULT_FORMATS,
     default_score,
+    describe_left_out,
     describe_lost_fields,
     file_name,
     write_format,
@@ -327,3 +328,27 @@ def test_coco_results_have_the_paths_of_the_photos_that_are_given(kept, photos, 
             UserError, match=r"a\.jpg: expected 200 x 100 pixels, as .*coco_images\.json has for a\.jpg"
         ):
             read_results(path, listed_images(photos[:kept]))
+
+
+@pytest.mark.parametrize("name", RESULT_FORMATS)
+def test_photos_that_are_not_here_and_boxes_outside_are_counted(name, photos, tmp_path, detect_command: Command):
+    image = predictions(photos)[0]
+    outside = replace(image, boxes=np.array([[10.0, 20, 60, 40], [250, 20, 260, 40]]))
+    write_format(tmp_path / "coco_results.json", "coco", [outside, *predictions(photos)[1:]], CLASSES, None)
+    lines = {"yolo-labels": ["1 box outside the photo left out"]}
+    links = {"yolo-labels", "label-studio"}
+    for given in ((), ("--images", tmp_path / "photos")):
+        expected = [f"{name}: {line}" for line in lines.get(name, [])]
+        if not given and name in links:
+            expected.insert(0, f"{name}: 3 photos not found, so not linked to, a.jpg first; name them with --images")
+        command = ("results", "convert", tmp_path / "coco_results.json", tmp_path / f"out{len(given)}", "--to", name)
+        status, out, err = detect_command(*command, *given)
+        assert (status, err) == (0, "")
+        assert [
+            line for line in out.splitlines() if line.startswith(f"{name}: ") and "start it" not in line
+        ] == expected
+    assert (tmp_path / "out2/images/inner/d.jpg").is_symlink() is (name == "yolo-labels")
+
+
+def test_nothing_is_left_out_of_no_predictions():
+    assert [describe_left_out(name, []) for name in RESULT_FORMATS] == [[]] * len(RESULT_FORMATS)
