@@ -156,9 +156,9 @@ def _read_yolo(folder: Path, images: ListedImages, classes: Sequence[str] | None
     by_file: dict[str, list[DetectionRow]] = {}
     image_names = ImageNames(images.files)
     for file in sorted(folder.rglob("*.txt")):
-        index = image_names.find(file.relative_to(folder).with_suffix("").as_posix())
-        height, width = images.sizes[index]
-        file_rows = by_file.setdefault(images.files[index], [])
+        name = file.relative_to(folder).with_suffix("").as_posix()
+        height, width = images.sizes[image_names.find(name)]
+        file_rows = by_file.setdefault(name, [])
         for position, line in enumerate(read_text(file, "detections").splitlines(), 1):
             location = f"{file}: line {position}"
             numbers = _parse_numbers(location, line.split())

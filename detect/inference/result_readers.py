@@ -49,11 +49,13 @@ def json_classes(path: Path) -> list[str]:
 def read_comp4(folder: Path, annotations: Annotations) -> list[Prediction]:
     """Read a folder with VOC's ``comp4_det_<class>.txt`` for each class, in the order of the annotations' images.
 
-    Raises UserError for a class without a file, a line in another format, and a name that matches no or several images.
+    Raises UserError for a class without a file, a line in another format,
+    a name that matches no or several images, and for two names of one image.
     """
     require_folder(folder, "a folder of comp4_det_<class>.txt")
     images = ImageNames([annotations.file(index) for index in range(len(annotations))])
     index_by_name: dict[str, int] = {}
+    name_by_index: dict[int, str] = {}
     rows: list[list[DetectionRow]] = [[] for _ in range(len(annotations))]
     for label, class_name in enumerate(annotations.classes, 1):
         path = folder / comp4_file(class_name)
@@ -61,7 +63,10 @@ def read_comp4(folder: Path, annotations: Annotations) -> list[Prediction]:
             location = f"{path}: line {line_number}"
             name, box, score = _parse_comp4_line(location, line)
             if name not in index_by_name:
-                index_by_name[name] = _find_image(location, name, images)
+                index = index_by_name[name] = _find_image(location, name, images)
+                if (first := name_by_index.setdefault(index, name)) != name:
+                    file = annotations.file(index)
+                    raise UserError(f"{location}: expected one name for {file}, found {name} after {first}")
             rows[index_by_name[name]].append((box, score, label))
     return _to_predictions(annotations, rows)
 
