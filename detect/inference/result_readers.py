@@ -49,11 +49,12 @@ def json_classes(path: Path) -> list[str]:
 def read_comp4(folder: Path, annotations: Annotations) -> list[Prediction]:
     """Read a folder with VOC's ``comp4_det_<class>.txt`` for each class, in the order of the annotations' images.
 
-    Raises UserError for a class without a file, a line in another format,
-    a name that matches no or several images, and for two names of one image.
+    Raises UserError for a class without a file, for detections of a class that is none of the annotations', for a line
+    in another format, for a name that matches no or several images, and for two names of one image.
     """
     require_folder(folder, "a folder of comp4_det_<class>.txt")
     images = ImageNames([annotations.file(index) for index in range(len(annotations))])
+    _require_known_classes(folder, annotations.classes)
     index_by_name: dict[str, int] = {}
     name_by_index: dict[int, str] = {}
     rows: list[list[DetectionRow]] = [[] for _ in range(len(annotations))]
@@ -69,6 +70,14 @@ def read_comp4(folder: Path, annotations: Annotations) -> list[Prediction]:
                     raise UserError(f"{location}: expected one name for {file}, found {name} after {first}")
             rows[index_by_name[name]].append((box, score, label))
     return _to_predictions(annotations, rows)
+
+
+def _require_known_classes(folder: Path, classes: Sequence[str]) -> None:
+    """Raise UserError if the folder has detections of another class, which nothing would read."""
+    label = labels_by_name(str(folder), classes)
+    for name in comp4_classes(folder):
+        if read_text(folder / comp4_file(name), f"the detections of {name}"):
+            label(name)
 
 
 def comp4_classes(folder: Path) -> list[str]:
