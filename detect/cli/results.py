@@ -89,7 +89,7 @@ def convert(
     from detect.inference.listed_images import listed_images
     from detect.inference.result_files import read_results
 
-    if target_format == "coco":
+    if target_format == "coco" and source.is_file():
         _require_own_list(source, target)
     images = listed_images(find_images(paths)) if paths else None
     order = None if classes is None else [name.strip() for name in classes.split(",")]

@@ -260,5 +260,13 @@ def test_photos_that_are_not_here_and_boxes_outside_are_counted(name, photos, tm
     assert (tmp_path / "out2/images/inner/d.jpg").is_symlink() is (name == "yolo-labels")
 
 
+def test_the_source_may_be_the_current_folder(photos, tmp_path, monkeypatch, detect_command: Command):
+    write_format(tmp_path / "voc", "voc", predictions(photos), CLASSES, None)
+    monkeypatch.chdir(tmp_path / "voc")
+    status, out, err = detect_command("results", "convert", ".", "../dt.json", "--to", "coco", "--images", "../photos")
+    assert (status, err) == (0, "")
+    assert "2 detections in 3 images" in out
+
+
 def test_nothing_is_left_out_of_no_predictions():
     assert [describe_left_out(name, []) for name in RESULT_FORMATS] == [[]] * len(RESULT_FORMATS)
