@@ -58,7 +58,7 @@ class FakeSearch:
             raise ZeroDivisionError
         self.num_searched += 1
         rng = np.random.default_rng([int(rgb.sum()), len(mode), seed])
-        corners = rng.integers(0, 400, (int(rgb[0, 0, 0]) % 7, 4)).astype(np.float32)
+        corners = np.sort(rng.integers(0, 400, (int(rgb[0, 0, 0]) % 7, 2, 2)), axis=1).reshape(-1, 4).astype(np.float32)
         if resize_to is not None:
             corners /= np.float32(resize_to)
         return Proposals(torch.from_numpy(corners), torch.linspace(1, 0.25, len(corners)))

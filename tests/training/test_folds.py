@@ -105,8 +105,12 @@ def test_masks_are_those_of_the_data_for_a_model_that_predicts_them(
     data: Annotations, shapes_root: Path, tmp_path: Path
 ) -> None:
     config = settings_of(shapes_root, model={"kind": "mask_rcnn"})
-    masks: list[Mask] = [PolygonMask(((0.1, 0.0, 30.7, 0.0, 30.7, 20.3),)), encode(np.eye(128, 96, dtype=bool))]
-    packed = PackedMasks.pack([masks[index % 2] for index in range(len(data.boxes))])
+    sizes = [data[index].size for index in range(len(data)) for _ in data[index].boxes]
+    polygon = PolygonMask(((0.1, 0.0, 30.7, 0.0, 30.7, 20.3),))
+    masks: list[Mask] = [
+        polygon if index % 2 else encode(np.eye(*size, dtype=bool)) for index, size in enumerate(sizes)
+    ]
+    packed = PackedMasks.pack(masks)
     folds = make_folds(config, replace(data, masks=packed), 2, tmp_path)
     train = read_splits(folds.configs[0]).train
     expected = select(replace(data, masks=packed), folds.members[1])
