@@ -33,6 +33,7 @@ from detect.inference.coco_results import describe_listing, listing_file, read_c
 from detect.inference.result_readers import json_classes, load_coco_results, load_list, read_json
 from detect.inference.result_writers import coco_rows
 from detect.inference.shards.read_parts import part_files, read_parts
+from detect.system.numbers import format_count
 
 
 @click.command(help=__doc__)
@@ -66,7 +67,8 @@ def _load_results(
         for line in parts.gaps:
             click.echo(f"eval_coco: {line}", err=True)
         if parts.unreadable:
-            click.echo(f"eval_coco: {len(parts.unreadable)} photos could not be read: no detections", err=True)
+            photos = format_count(len(parts.unreadable), "photo")
+            click.echo(f"eval_coco: {photos} could not be read: no detections", err=True)
         return _with_ids(parts.predictions, parts.classes, annotations)
     entries = load_list(results, "COCO results or a predictions.json")
     if not (entries and isinstance(entries[0], dict) and "file" in entries[0]):

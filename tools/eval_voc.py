@@ -28,6 +28,7 @@ from detect.evaluation.score_tables import score_table
 from detect.evaluation.voc import VocMetric
 from detect.inference.result_files import read_results
 from detect.inference.result_readers import comp4_classes, read_comp4
+from detect.system.numbers import format_count
 
 
 @click.command(help=__doc__)
@@ -48,6 +49,9 @@ def main(root: Path, split: str, results: Path, metric: VocMetric, json_file: Pa
         read = read_results(results)
         for line in read.gaps:
             click.echo(f"eval_voc: {line}", err=True)
+        if read.unreadable:
+            photos = format_count(len(read.unreadable), "photo")
+            click.echo(f"eval_voc: {photos} could not be read: no detections", err=True)
         annotations = _with_classes(annotations, read.classes)
         predictions = align(annotations, read_results(results, classes=annotations.classes).predictions)
     score = evaluate(annotations, predictions, metric)

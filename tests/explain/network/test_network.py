@@ -184,6 +184,7 @@ def test_explain_works_in_bf16(
         (("--method", "deconvnet", "IMAGES", "--channel", "99"), "--channel: expected 0 to 15, found 99"),
         (("--method", "top-patches", "IMAGES", "--channel", "99"), "--channel: expected 0 to"),
         (("--method", "activations", "IMAGES", "--score", "0.1", "--rank", "2"), "--rank: expected --method saliency"),
+        (("--method", "gradcam", "IMAGES", "--rank", "2", "--classes", "disc"), "--rank and --classes: expected one"),
     ],
 )
 def test_invalid_options_exit_with_one_line(

@@ -186,5 +186,25 @@ def test_eval_coco_scores_parts_as_it_scores_json(tmp_path: Path, call: Call) ->
         scores.append({name: value for name, value in json.loads(out.read_text()).items() if name != "seconds"})
     assert scores[0] == scores[1]
     assert scores[0]["AP50"] > 0.99
-    assert "1 photos could not be read" in err
+    assert "1 photo could not be read: no detections" in err
     assert "it has no _manifest" in err
+
+
+def test_eval_voc_counts_the_photos_of_a_part_that_could_not_be_read(tmp_path: Path, call: Call) -> None:  # noqa: F811
+    folder = write_parts(tmp_path / "out", [DETECTED, FAILED, EMPTY])
+    voc = tmp_path / "voc"
+    for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (voc / name).mkdir(parents=True)
+    (voc / "ImageSets/Main/val.txt").write_text("a\nb\nc\n")
+    box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>13</xmax><ymax>10</ymax></bndbox>"
+    for name in "abc":
+        objects = f"<object><name>dog</name>{box}</object>" if name == "a" else ""
+        size = "<size><width>20</width><height>10</height><depth>3</depth></size>"
+        (voc / f"Annotations/{name}.xml").write_text(
+            f"<annotation><filename>{name}.jpg</filename>{size}{objects}</annotation>"
+        )
+        (voc / f"JPEGImages/{name}.jpg").write_bytes(b"")
+    (part,) = part_files(folder)
+    status, _, err = call("eval_voc.py", "--root", voc, "--split", "val", "--results", part)
+    assert status == 0, err
+    assert "eval_voc: 1 photo could not be read: no detections" in err
