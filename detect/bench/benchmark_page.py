@@ -109,9 +109,9 @@ INTRODUCTION = (
     "A target is met by the ratio itself, not by its interval.",
     '"Equal" and "the same" hold for these photos and random weights.',
     "Not interleaved are the seconds by stage, and the profiles: one run of each after the other.",
-    "The turns of inference and of the search take one photo after the other. A training step has the first photo, or the",
-    "first four, in every turn, and so are its losses compared; the layers alone and the table of scaling have the first",
-    "photo (two and four for the batch sizes 2 and 4).",
+    "The turns of inference and of the search take one photo after the other. A training step has the first photo, or",
+    "the first four, in every turn, and so are its losses compared; the layers alone and the table of scaling have the",
+    "first photo (two and four for the batch sizes 2 and 4).",
 )
 
 
