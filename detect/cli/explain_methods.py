@@ -37,10 +37,10 @@ METHODS_BY_OPTION = {  # the methods that take an option, for each option that n
 
 def check_method_options(method: str) -> None:
     """Raise UserError for an option that this method does not take, and for --rank with --classes."""
-    given = click.get_current_context().params
-    if given["rank"] is not None and given["classes"] is not None:
+    options = click.get_current_context().params
+    if options["rank"] is not None and options["classes"] is not None:
         raise UserError("--rank and --classes: expected one of them, as a rank is among all detections, found both")
-    for name, value in given.items():
+    for name, value in options.items():
         methods = METHODS_BY_OPTION.get(name)
         if methods is not None and value is not None and method not in methods:
             raise UserError(f"--{name}: expected --method {' or '.join(methods)} together with it, found {method}")

@@ -79,8 +79,8 @@ def read_coco_listing(file: Path, results: Path) -> CocoListing:
     frames = {image.id: _listed_frame(record) for image, record in zip(images, records, strict=True)}
     category_records = enumerate(coco_json.get_records(file, document, "categories"), 1)
     categories = [coco_json.parse_category(file, position, record) for position, record in category_records]
-    _require_own_ids(file, "image", [(image.id, image.name.as_posix()) for image in images])
-    _require_own_ids(file, "category", [(category.id, category.name) for category in categories])
+    _require_unique_ids(file, "image", [(image.id, image.name.as_posix()) for image in images])
+    _require_unique_ids(file, "category", [(category.id, category.name) for category in categories])
     return CocoListing(
         file=file,
         files={image.id: image.name.as_posix() for image in images},
@@ -90,7 +90,7 @@ def read_coco_listing(file: Path, results: Path) -> CocoListing:
     )
 
 
-def _require_own_ids(file: Path, kind: str, names: Sequence[tuple[int, str]]) -> None:
+def _require_unique_ids(file: Path, kind: str, names: Sequence[tuple[int, str]]) -> None:
     """Raise UserError for an id that two records have: nothing says which of the two a detection is of."""
     first_names: dict[int, str] = {}
     for record_id, name in names:

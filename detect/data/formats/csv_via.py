@@ -36,8 +36,8 @@ def class_attribute(file: Path, columns: CsvColumns, rows: Sequence[tuple[int, S
     candidates = names if len(names) == 1 else [name for name in names if name.lower() in likely]
     if len(candidates) == 1 or not any(parsed):
         return candidates[0] if candidates else ""
-    found = f"the attributes {', '.join(names[:5])}" if names else "attributes without values"
-    raise UserError(f"{file}: region_attributes: expected the attribute label, with the class, found {found}")
+    attributes = f"the attributes {', '.join(names[:5])}" if names else "attributes without values"
+    raise UserError(f"{file}: region_attributes: expected the attribute label, with the class, found {attributes}")
 
 
 def parse_region(file: Path, line: int, columns: CsvColumns, values: Sequence[str], attribute: str) -> CsvRow:

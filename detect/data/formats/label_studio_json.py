@@ -165,10 +165,10 @@ def _require_regions_of(
     others = {key for key, content in fields.items() if any(other != path for other in _listed_images(content))}
     tags = {str(record["to_name"]) for record in regions if record.get("to_name")}
     pages = {str(record["item_index"]) for record in regions if record.get("item_index") is not None}
-    found = [f"those shown by {' and '.join(sorted(tags))}"] if others and (len(tags) > 1 or tags & others) else []
-    found += [f"those of page {' and '.join(sorted(pages))}, from 0"] if pages - {"0"} or (pages and others) else []
-    if found:
-        expected = f"expected regions of {path.name} alone, found {', '.join(found)}"
+    problems = [f"those shown by {' and '.join(sorted(tags))}"] if others and (len(tags) > 1 or tags & others) else []
+    problems += [f"those of page {' and '.join(sorted(pages))}, from 0"] if pages - {"0"} or (pages and others) else []
+    if problems:
+        expected = f"expected regions of {path.name} alone, found {', '.join(problems)}"
         raise UserError(f"{file}: {location}: {expected}: label each image in a task of its own")
 
 
