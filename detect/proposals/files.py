@@ -1,8 +1,7 @@
 """Proposals of a whole data set in one file, with the settings that made them and a hash of each image's bytes.
 
-Our format is an ``.npz`` of flat arrays. R-CNN's ``.mat`` (cells ``images`` and ``boxes``; y1 x1 y2 x2, 1-based and
-inclusive) and ``.json`` (a list of ``{"file", "boxes": [[x1, y1, x2, y2], ...], "scores": [...]}``, continuous pixels,
-scores optional) can be read too. A pickle is refused, because reading one can run any code.
+Our format is an ``.npz`` of flat arrays. The ``.mat`` and ``.json`` of ``listed_proposals.py`` can be read too. A
+pickle is refused, because reading one can run any code.
 """
 
 from __future__ import annotations
@@ -22,7 +21,8 @@ import torch
 from numpy.typing import NDArray
 
 from detect.errors import UserError, did_you_mean
-from detect.system.files import read_json_file, require_file, require_writable_file, write_bytes
+from detect.proposals.listed_proposals import read_json, read_mat
+from detect.system.files import require_file, require_writable_file, write_bytes
 from detect.types import Proposals
 
 Setting = int | float | str | bool | None
@@ -135,9 +135,8 @@ def read_proposals(path: Path) -> ProposalFile:
             f"{path}: expected a file that ends in {', '.join(_SUFFIXES)}, found {path.suffix or 'no ending'}"
         )
     require_file(path, "a file of proposals")
-    reader = {".npz": _read_npz, ".mat": _read_mat, ".json": _read_json_file}[path.suffix]
     try:
-        proposals = reader(path)
+        proposals = _read_npz(path) if path.suffix == ".npz" else _pack_listed(path)
         _check_consistent(proposals)
     except UserError:
         raise
@@ -164,6 +163,12 @@ def require_same_image(
             raise UserError(
                 f"{path}: stale: expected proposals with {key}={expected}, found {proposals.settings.get(key)}"
             )
+
+
+def _pack_listed(path: Path) -> ProposalFile:
+    """Return the proposals of a ``.mat`` or ``.json``, which know neither the images' bytes nor settings."""
+    listed = read_mat(path) if path.suffix == ".mat" else read_json(path)
+    return pack_proposals([(name, 0, proposals) for name, proposals in listed])
 
 
 def _read_npz(path: Path) -> ProposalFile:
@@ -204,56 +209,3 @@ def _check_consistent(proposals: ProposalFile) -> None:
     inverted = int((proposals.boxes[:, 2:] < proposals.boxes[:, :2]).any(1).sum())
     if inverted:
         raise ValueError(f"{inverted} boxes whose ends x2 y2 are before their beginnings x1 y1 (perhaps x y w h)")
-
-
-def _read_mat(path: Path) -> ProposalFile:
-    try:
-        from scipy.io import loadmat
-        from scipy.io.matlab import MatReadError
-    except ImportError:
-        raise UserError(f"{path}: expected scipy, which reads .mat files, but it is not installed") from None
-    try:
-        cells = loadmat(io.BytesIO(path.read_bytes()))
-    except NotImplementedError:
-        raise UserError(f"{path}: expected MATLAB version 7 or older, found 7.3 (HDF5); save it with -v7") from None
-    except MatReadError as error:
-        raise ValueError(str(error)) from error
-    names, boxes = cells["images"].ravel(), cells["boxes"].ravel()
-    if len(names) != len(boxes):
-        raise ValueError(f"{len(names)} images and {len(boxes)} sets of boxes")
-    return pack_proposals(
-        [
-            (str(np.ravel(name)[0]), 0, _sort_by_score(_from_matlab_boxes(cell)))
-            for name, cell in zip(names, boxes, strict=True)
-        ]
-    )
-
-
-def _from_matlab_boxes(boxes: NDArray[Any]) -> NDArray[np.float32]:
-    corners = _as_box_rows(boxes.astype(np.float32))[:, [1, 0, 3, 2]]
-    corners[:, :2] -= 1
-    return corners
-
-
-def _read_json_file(path: Path) -> ProposalFile:
-    images = []
-    for entry in read_json_file(path, "a list of images with their boxes"):
-        boxes, scores = _as_box_rows(np.array(entry["boxes"], np.float32)), entry.get("scores")
-        if scores is not None and len(scores) != len(boxes):
-            raise ValueError(f"{len(boxes)} boxes and {len(scores)} scores of {entry['file']}")
-        images.append((str(entry["file"]), 0, _sort_by_score(boxes, scores)))
-    return pack_proposals(images)
-
-
-def _as_box_rows(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-    if boxes.size and (boxes.ndim != 2 or boxes.shape[1] != 4):
-        raise ValueError(f"boxes of shape {boxes.shape}, not (boxes, 4)")
-    return boxes.reshape(-1, 4)
-
-
-def _sort_by_score(boxes: NDArray[np.float32], scores: Sequence[float] | None = None) -> Proposals:
-    """Sort by decreasing ``scores``, or keep the order of the file and score it 1, 1/2, 1/3 and so on."""
-    if scores is None:
-        return Proposals(torch.from_numpy(boxes), 1 / torch.arange(1, len(boxes) + 1))
-    order = np.argsort(-np.asarray(scores, np.float32), kind="stable")
-    return Proposals(torch.from_numpy(boxes[order]), torch.from_numpy(np.asarray(scores, np.float32)[order]))

@@ -86,6 +86,23 @@ def test_read_proposals_from_mat_converts_one_based_y_first_corners(tmp_path):
     assert len(proposals[1]) == 0
 
 
+def test_read_proposals_from_mat_sorts_by_score(tmp_path):
+    cells = {name: np.empty((1, 2), object) for name in ("images", "boxes", "scores")}
+    cells["images"][0, :] = ["a", "b"]
+    cells["boxes"][0, :] = [np.array([[1, 1, 5, 5], [2, 1, 40, 30]], np.float64), np.zeros((0, 4))]
+    cells["scores"][0, :] = [np.array([[0.25], [0.75]]), np.zeros((0, 1))]
+    savemat(tmp_path / "p.mat", cells)
+    proposals = read_proposals(tmp_path / "p.mat")
+    assert proposals[0].boxes.tolist() == [[0, 1, 30, 40], [0, 0, 5, 5]]
+    assert proposals[0].scores.tolist() == [0.75, 0.25]
+    assert len(proposals[1]) == 0
+
+    cells["scores"][0, 0] = np.array([[0.25]])
+    savemat(tmp_path / "p.mat", cells)
+    with pytest.raises(UserError, match="2 boxes and 1 scores of a"):
+        read_proposals(tmp_path / "p.mat")
+
+
 def test_read_proposals_from_json_sorts_by_score(tmp_path):
     entries = [
         {"file": "a", "boxes": [[0, 0, 1, 1], [0, 0, 2, 2]], "scores": [0.25, 0.75]},
