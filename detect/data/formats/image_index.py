@@ -204,7 +204,7 @@ class FileIndex:
             visible = [name for name in sorted(subfolders) if not name.startswith(".")]
             masks = [name for name in visible if self._is_of_masks(name)]
             links = [name for name in visible if self._is_unread_link(Path(folder, name))]
-            tree.links += [Path(folder, name) for name in links if name not in masks]
+            tree.links += [Path(folder, name) for name in links if self._is_labelled or name not in masks]
             unread = links if self._is_labelled else links + masks
             subfolders[:] = [name for name in visible if name not in unread]
             paths = [path for path in (Path(folder, name) for name in sorted(names)) if self._accepts(path)]

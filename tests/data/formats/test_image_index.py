@@ -131,6 +131,14 @@ def test_folders_named_for_masks_are_told_by_the_labels_of_their_images(
     assert not any("mask" in name for name in relative(without_labels, without_labels.files))
 
 
+def test_a_linked_folder_named_for_masks_is_named_where_it_may_hold_photos(tmp_path: Path) -> None:
+    index_of(tmp_path, "disk/a.jpg", "root/b.jpg")
+    (tmp_path / "root/with_mask").symlink_to(tmp_path / "disk")
+    by_labels = FileIndex(tmp_path / "root", is_labelled=lambda _: True)
+    assert (relative(by_labels, by_labels.files), relative(by_labels, by_labels.links)) == (["b.jpg"], ["with_mask"])
+    assert FileIndex(tmp_path / "root").links == []
+
+
 def test_linked_folder_of_images_is_searched(tmp_path: Path) -> None:
     index_of(tmp_path, "disk/a.jpg")
     (tmp_path / "root").mkdir()
