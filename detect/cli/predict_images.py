@@ -159,6 +159,7 @@ def _score_notes(arguments: ImageArguments, predictor: Predictor, best: ClassSco
 
 def _write(arguments: ImageArguments, result: PredictionResult, predictor: Predictor, ids: CocoIds | None) -> None:
     """Write the results, remove the journal, and print the summary."""
+    from detect.data.frames import describe_unread_frames
     from detect.inference.labeling_results import local_files
     from detect.inference.predict import clear_journal
     from detect.inference.result_formats import describe_earlier_results, describe_lost_fields, write_results
@@ -173,6 +174,9 @@ def _write(arguments: ImageArguments, result: PredictionResult, predictor: Predi
         print(local_files([prediction.file for prediction in result.predictions]))
     for line in describe_lost_fields(scores, result.predictions):
         print(line)
+    frames = describe_unread_frames([Path(prediction.file) for prediction in result.predictions])
+    if frames:
+        print(_on_one_line(frames))
 
 
 def _coco_ids(

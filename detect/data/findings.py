@@ -80,6 +80,7 @@ _WARNINGS = {
         "16-bit image that is read as nearly black",
         "scale its samples to 16 bits, or save 8 bits",
     ),
+    "several-frames": ("image of several frames, of which only the first is read", "save each as an image of its own"),
     "odd-size": ("image that is very small, long or large", "check whether it belongs here"),
     "rare-class": ("class with fewer than 10 objects", "label more of it, or leave it out"),
     "no-id": ("annotation without id", "number the annotations from 1: other tools need it"),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 import detect
 from detect.cli.main import run
@@ -160,6 +161,18 @@ def test_predict_prints_a_line_for_each_of_few_images_whatever_their_names(
     status, out, _ = detect_command("predict", trained, images, "--out", tmp_path / "o", "--score", 1)
     assert (status, out.count(": nothing")) == (0, 0)
     assert out.startswith("0 detections that score 1 or more in 13 images, in ")
+
+
+def test_predict_counts_images_of_several_frames(
+    trained: Path, images: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    stack, page = images / "stack.tif", Image.open(images / "a.png")
+    page.save(stack, save_all=True, append_images=[page, page])
+    status, out, err = detect_command("predict", trained, images, "--out", tmp_path / "o", "--format", "csv")
+    assert (status, err) == (0, "")
+    assert out.splitlines()[-1] == (
+        f"1 image has several frames, of which only the first is read (as {stack}): save each frame as an image"
+    )
 
 
 @pytest.mark.slow

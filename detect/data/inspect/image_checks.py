@@ -41,6 +41,9 @@ def check_images(images: Iterable[LabeledImage], image_infos: ImageInfos) -> Ite
         else:
             header = image_info.header
             yield from _check_header(image, header.format, header.size, header.transposed)
+            if image_info.num_frames > 1:
+                message = f"{image_info.num_frames} frames, of which the first is read"
+                yield DatasetFinding("several-frames", file, "", message)
             brightest = image_info.brightest_of_16_bits
             if brightest is not None and 0 < brightest <= _MAX_DARK_SAMPLE:
                 message = f"its brightest sample is {brightest} of 65535: {brightest.bit_length()} bits"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 
+from detect.data.frames import count_frames
 from detect.data.images import ImageHeader, brightest_sample, read_header_and_gray
 from detect.data.near_duplicates import ImageHash, image_hash
 from detect.errors import UnreadableImage
@@ -21,7 +22,7 @@ class ImageInfo:
 
     digest: the hash of its bytes, empty if there is no file; header and perceptual_hash: None if the file cannot be
     decoded, and then unreadable_reason states why; brightest_of_16_bits: the largest sample of a dark image of 16 bits,
-    0 to 65535, else None.
+    0 to 65535, else None; num_frames: more than 1 for pages of a TIFF and pictures of an animation.
     """
 
     digest: bytes
@@ -29,6 +30,7 @@ class ImageInfo:
     perceptual_hash: ImageHash | None = None
     unreadable_reason: str = ""
     brightest_of_16_bits: int | None = None
+    num_frames: int = 1
 
     @property
     def missing(self) -> bool:
@@ -47,7 +49,13 @@ def scan_image(path: Path) -> ImageInfo:
     digest = hashlib.blake2b(content, digest_size=16).digest()
     try:
         header, gray = read_header_and_gray(path, content)
-        return ImageInfo(digest, header, image_hash(gray), brightest_of_16_bits=brightest_sample(path, gray))
+        return ImageInfo(
+            digest,
+            header,
+            image_hash(gray),
+            brightest_of_16_bits=brightest_sample(path, gray),
+            num_frames=count_frames(content),
+        )
     except UnreadableImage as error:
         return ImageInfo(digest, unreadable_reason=str(error).removeprefix(f"{path}: "))
 

@@ -143,6 +143,14 @@ def _replace_by_12_bits(path: Path) -> None:
     Image.fromarray(gray * 4095 // 255).save(path.with_suffix(".png"))
 
 
+def _append_frames(path: Path) -> None:
+    """Store the image as a TIFF with two others after it."""
+    image = Image.open(path).convert("RGB")
+    path.unlink()
+    others = [Image.new("RGB", image.size, color) for color in ("red", "blue")]
+    image.save(path.with_suffix(".tif"), save_all=True, append_images=others)
+
+
 def _copy_image(source: str, target: str, quality: int = 0) -> ApplyFault:
     """Replace an image by another, the same bytes or recompressed."""
 
@@ -237,6 +245,7 @@ FAULTS = {
     "empty image": Fault("voc", _change_image(lambda path: path.write_bytes(b"")), "unreadable-image"),
     "text as image": Fault("voc", _change_image(lambda path: path.write_text("not an image")), "unreadable-image"),
     "PNG named jpg": Fault("voc", _change_image(_reencode_as_png), "wrong-suffix"),
+    "three frames": Fault("voc", _change_image(_append_frames), "several-frames"),
     "12 bits in 16": Fault("voc", _change_image(_replace_by_12_bits), "dark-16-bit"),
     "another size": Fault("voc", _change_image(lambda path: Image.new("RGB", (90, 70)).save(path)), "wrong-size"),
     "EXIF rotation": Fault("voc", _change_image(_set_exif_rotation), "rotated"),
