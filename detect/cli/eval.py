@@ -13,6 +13,7 @@ from rich.console import Console
 from detect.cli import options
 from detect.cli.exit_status import exit_if_unreadable
 from detect.cli.options import Device, Metric, Precision
+from detect.errors import UserError
 from detect.system.cpu import tune_malloc
 from detect.system.files import require_writable_file, write_text
 
@@ -44,6 +45,11 @@ if TYPE_CHECKING:
 @options.settings
 @options.device
 @options.precision
+@click.option(
+    "--precision-b",
+    type=click.Choice(["fp32", "bf16", "fp16"]),
+    help="Precision of MODEL_B, which may be MODEL: what a precision changes [default: that of MODEL].",
+)
 def eval_command(
     model: Path,
     model_b: Path | None,
@@ -57,6 +63,7 @@ def eval_command(
     overrides: tuple[str, ...],
     device: Device | None,
     precision: Precision | None,
+    precision_b: Precision | None,
 ) -> None:
     """Score MODEL (a run folder: its best weights; a checkpoint; or a name of `detect model zoo`) on its own data, or
     on other data by --set. Where the labels mark objects as occluded or truncated, their AP is shown too.
@@ -67,6 +74,8 @@ def eval_command(
     paired bootstrap over the images), and the images where they differ most.
     """
     tune_malloc()
+    if precision_b is not None and model_b is None:
+        raise UserError("--precision-b: expected MODEL_B, whose precision it is, found MODEL alone")
     for file in (save, json_file):
         if file is not None:
             require_writable_file(file)
@@ -79,7 +88,9 @@ def eval_command(
 
     with init_process_group(device or "auto") as group:
         settings = options.with_slices(overrides, slice_size, overlap)
-        models = [load(path, device or "auto", precision or "fp32", settings) for path in (model, model_b) if path]
+        models = [load(model, device or "auto", precision or "fp32", settings)]
+        if model_b is not None:
+            models.append(load(model_b, device or "auto", precision_b or precision or "fp32", settings))
         config = models[0].config
         annotations, notes = group.main_process_first(lambda: read_split_for_model(config, split, models[0].classes))
         truths = [remap_classes(annotations, predictor.classes) for predictor in models]

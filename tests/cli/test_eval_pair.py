@@ -91,6 +91,24 @@ def test_eval_of_a_model_and_itself_finds_no_difference(
     assert difference["images"] == []
 
 
+def test_eval_of_a_model_in_two_precisions_scores_each_in_its_own(
+    runs: tuple[Path, Path], tmp_path: Path, detect_command: Command
+) -> None:
+    pairs = {"both": ("--precision", "bf16", "--precision-b", "fp32"), "second": ("--precision-b", "bf16")}
+    for name, precisions in pairs.items():
+        status, _, err = detect_command("eval", runs[0], runs[0], *precisions, "--json", tmp_path / f"{name}.json")
+        assert (status, err) == (0, "")
+    both, second = (json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8")) for name in pairs)
+    assert both["AP"] == second["second"]["AP"]
+    assert both["second"]["AP"] == second["AP"]
+    assert both["difference"]["AP"]["value"] == -second["difference"]["AP"]["value"]
+
+
+def test_eval_refuses_a_precision_of_no_second_model(runs: tuple[Path, Path], detect_command: Command) -> None:
+    status, _, err = detect_command("eval", runs[0], "--precision-b", "bf16")
+    assert (status, err) == (2, "detect: --precision-b: expected MODEL_B, whose precision it is, found MODEL alone\n")
+
+
 def test_eval_refuses_a_second_model_with_other_classes(
     runs: tuple[Path, Path], tmp_path: Path, detect_command: Command
 ) -> None:
