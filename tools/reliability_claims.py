@@ -73,6 +73,8 @@ GUARANTEES = (
         "Names of files and classes are escaped in every HTML page",
         (
             "tests/report/test_page.py::test_render_escapes_names",
+            "tests/report/test_label_page.py::test_page_escapes_names",
+            "tests/serve/test_service.py::test_the_page_shows_names_as_text",
             "tests/explain/trace/test_trace_page.py::test_trace_page_escapes_names",
             "tests/data/inspect/test_gallery.py::test_page",
         ),

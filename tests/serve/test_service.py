@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -163,6 +164,14 @@ def test_the_page_loads_nothing_from_other_hosts(client: Client) -> None:
         content = client.send("GET", f"/{name}")
         assert content.status == 200
         assert "//" not in content.content.replace("// ", "")
+
+
+def test_the_page_shows_names_as_text_and_never_as_html(client: Client) -> None:
+    script = client.send("GET", "/page.js").content
+    ways = r"(inner|outer)HTML|insertAdjacentHTML|document\.write|DOMParser|createContextualFragment|srcdoc|\beval\b"
+    assert re.findall(ways, script) == []
+    assert script.count("textContent") > 3
+    assert "script-src 'self';" in client.send("GET", "/").headers["content-security-policy"]
 
 
 def test_requests_that_arrive_together_are_answered_alike(client: Client, predictor: Predictor) -> None:

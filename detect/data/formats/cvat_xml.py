@@ -39,6 +39,7 @@ _HEAD = 4096  # bytes
 _ROOT = re.compile(rb"<annotations[\s>].*<(version|meta|image|track)[\s>]", re.DOTALL)
 _WITHOUT_BOX = frozenset({"points", "polyline", "skeleton"})
 _OTHER_LABELS = frozenset({"tag", "points", "polyline", "skeleton"})  # types of labels that no object here can have
+_FLAGS = frozenset({"difficult", "truncated", "iscrowd", "is_crowd"})  # attributes of shapes that are read
 _CUBOID = tuple(f"{corner}{side}" for side in (1, 2) for corner in ("tl", "bl", "tr", "br"))
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
 _CURE = "export the task as CVAT for images 1.1, which has the boxes of each frame"
@@ -52,7 +53,7 @@ class CvatImage:
     path: PurePosixPath
     declared_size: Size | None
     subset: str
-    num_tags: int
+    num_unread: int
     element: Element
     file: Path
 
@@ -94,7 +95,7 @@ def read_cvat(file: Path, report: Report) -> ToolFile:
                 path=path,
                 declared_size=_parse_size(element),
                 subset=(element.get("subset") or "").strip(),
-                num_tags=len(element.findall("tag")),
+                num_unread=_count_unread(element),
                 element=element,
                 file=file,
             )
@@ -111,6 +112,12 @@ def _label_names(tree: Element) -> tuple[str, ...] | None:
         if (label.findtext("type") or "").strip() not in _OTHER_LABELS
     ]
     return tuple(dict.fromkeys(filter(None, names))) or None
+
+
+def _count_unread(image: Element) -> int:
+    """Return how many tags an image has, and how many attributes of its shapes are none of _FLAGS."""
+    attributes = [attribute for shape in image if shape.tag != "tag" for attribute in shape.findall("attribute")]
+    return len(image.findall("tag")) + sum(attribute.get("name") not in _FLAGS for attribute in attributes)
 
 
 def _parse_size(image: Element) -> Size | None:

@@ -38,7 +38,7 @@ class LabelStudioTask:
     location: str
     path: PurePosixPath
     declared_size: Size | None
-    num_tags: int
+    num_unread: int
     regions: tuple[Any, ...]
     file: Path
     subset: str = ""
@@ -135,7 +135,7 @@ def _parse_task(file: Path, location: str, task: dict[str, Any], annotation: dic
         location=location,
         path=path,
         declared_size=_parse_size(regions),
-        num_tags=sum("from_name" in record for record in answers),  # relations of regions have no name
+        num_unread=sum("from_name" in record for record in answers),  # relations of regions have no name
         regions=tuple(regions),
         file=file,
     )

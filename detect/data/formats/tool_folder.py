@@ -87,7 +87,7 @@ class ToolFolder:
                     declared_size=image.declared_size,
                 )
             )
-        self._note_shapes(file, shapes, sum(image.num_tags for image in members))
+        self._note_shapes(file, shapes, sum(image.num_unread for image in members))
         report_fractions(labeled, file, self._report)
         return LabeledSet(tuple(labeled), self._categories(file, shapes))
 
@@ -194,7 +194,7 @@ class ToolFolder:
             self._report.note("damaged-mask", file, shape.location, f"{shape.name}: {error}")
             return None
 
-    def _note_shapes(self, file: Path, shapes: Sequence[ToolShape], num_tags: int) -> None:
+    def _note_shapes(self, file: Path, shapes: Sequence[ToolShape], num_unread: int) -> None:
         """Note how many shapes were no upright rectangles, how many were joined, and what is not read."""
         boxed = [shape for shape in shapes if shape.box is not None]
         kinds = Counter(shape.kind for shape in boxed if shape.kind != RECTANGLE)
@@ -203,7 +203,7 @@ class ToolFolder:
         joined = sum(len(shape.parts) - 1 for shape in boxed if shape.parts)
         notes = [f"of {len(boxed)} objects the box around {', '.join(counts)}"] if counts else []
         notes += [f"{joined} outlines are parts of another one with their label and group"] if joined else []
-        notes += [f"{num_tags} labels and answers on whole images or on regions are not read"] if num_tags else []
+        notes += [f"{num_unread} labels, attributes or answers of images or regions are not read"] if num_unread else []
         if notes:
             self._report.note("dialect", file, "", "; ".join(notes))
 

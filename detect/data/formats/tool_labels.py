@@ -67,8 +67,8 @@ class ToolImage(Protocol):
         """The split that the file states, empty where it states none."""
 
     @property
-    def num_tags(self) -> int:
-        """The number of labels of the whole image and of answers on its shapes, which are not read."""
+    def num_unread(self) -> int:
+        """The number of labels of the whole image, and of attributes and answers of its shapes, that are not read."""
 
     def shapes(self, size: Size | None, report_shape: ReportShape) -> list[ToolShape]:
         """Return the shapes in an image of ``size`` (h, w), which may have to be known to scale them."""

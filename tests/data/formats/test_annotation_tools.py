@@ -318,6 +318,22 @@ def test_the_annotation_that_counts(tmp_path: Path) -> None:
     assert "2 tasks have several annotations" in noted["dialect", "export.json"]
 
 
+@pytest.mark.parametrize(
+    ("names", "difficult", "count"),
+    [((), False, 0), (("difficult", "iscrowd"), True, 0), (("color", "difficult", "color"), True, 2)],
+    ids=["none", "those that are read", "others"],
+)
+def test_attributes_of_cvat_that_are_not_read_are_counted(
+    tmp_path: Path, names: tuple[str, ...], difficult: bool, count: int
+) -> None:
+    attributes = "".join(f'<attribute name="{name}">{str(name == "difficult").lower()}</attribute>' for name in names)
+    box = f'<box label="cat" xtl="1" ytl="1" xbr="9" ybr="9">{attributes}</box>'
+    folder = read_shapes(tmp_path, cvat(f'name="a.png"\n{box}'), "annotations.xml")
+    assert [instance.difficult for instance in folder.images[0].objects] == [difficult]
+    expected = [f"{count} labels, attributes or answers of images or regions are not read"] if count else []
+    assert [finding.message for finding in folder.findings] == expected
+
+
 def answer(kind: str, region_id: str) -> dict[str, Any]:
     record = {"type": kind, "from_name": kind, "to_name": "image", "id": region_id}
     return record | {"value": {kind: ["yes"]}}
@@ -339,7 +355,7 @@ def test_answers_of_label_studio_are_counted_on_images_and_on_regions(
 ) -> None:
     folder = read_shapes(tmp_path, json.dumps([task("a.png", RECTANGLE, *answers)]), "export.json")
     assert boxes(folder.images[0].objects) == [CAT]
-    expected = [f"{count} labels and answers on whole images or on regions are not read"] if count else []
+    expected = [f"{count} labels, attributes or answers of images or regions are not read"] if count else []
     assert [finding.message for finding in folder.findings] == expected
 
 
