@@ -24,8 +24,8 @@ from detect.bench.torchvision_peer import to_torchvision_images, torchvision_ref
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config import Device, Precision
 from detect.data.images import read_image
+from detect.inference.optimize import optimize_detector
 from detect.inference.predictor import Predictor
-from detect.models.backbones.frozen_norm import optimize_for_inference
 from detect.system.device import select_device
 from detect.types import Detections
 
@@ -93,7 +93,7 @@ def make_predictor(bench_model: BenchModel, precision: Precision, device: Device
     """Return a predictor with the weights of a model, as ``detect.load`` returns one."""
     compute = select_device(device, precision)
     detector = bench_model.detector().eval()
-    optimize_for_inference(detector, compute.dtype)
+    optimize_detector(detector, compute.dtype)
     return Predictor(detector, bench_model.classes, bench_model.preprocess, bench_model.config, Path(), compute)
 
 

@@ -17,6 +17,7 @@ from detect.config import Config
 from detect.config.builders.detector import build_preprocess, build_uninitialized
 from detect.config.files import with_overrides
 from detect.errors import RunError
+from detect.inference.optimize import output_layers
 from detect.models.backbones.frozen_norm import FrozenConv2d
 from detect.models.detector import Detector
 from detect.models.slots import OutputLayer
@@ -72,7 +73,7 @@ def make_bench_model(
     detector = build_uninitialized(config, names).eval()
     _randomize_norms(detector)
     bench_model = BenchModel(config, names, detector.state_dict())
-    scale_outputs(_output_layers(detector), lambda: _count_detections(detector, bench_model.preprocess, images[0]))
+    scale_outputs(output_layers(detector), lambda: _count_detections(detector, bench_model.preprocess, images[0]))
     counts = [_count_detections(detector, bench_model.preprocess, image) for image in images[:3]]
     if min(counts) < min(MIN_DETECTIONS, config.model.postprocess.max_detections):
         raise RunError(f"random weights: expected at least {MIN_DETECTIONS} detections per image, found {min(counts)}")
@@ -84,11 +85,6 @@ def _randomize_norms(detector: Detector) -> None:
         if isinstance(layer, FrozenConv2d):
             nn.init.uniform_(layer.scale, 0.5, 1.2)
             nn.init.normal_(layer.shift, std=0.1)
-
-
-def _output_layers(detector: Detector) -> list[Mapping[str, OutputLayer]]:
-    """Return the last layers of the RPN and of each stage of the head, by the names of OUTPUT_STDS."""
-    return [detector.proposer.output_layers(), *(stage.output_layers() for stage in detector.head.stages)]
 
 
 @torch.no_grad()

@@ -14,10 +14,10 @@ from detect.config.builders.slices import build_slicing
 from detect.config.files import with_overrides
 from detect.errors import UserError
 from detect.inference.auto_precision import PrecisionChoice, choose_precision
+from detect.inference.optimize import optimize_detector
 from detect.inference.predictor import Predictor
 from detect.inference.runtimes.graph_detector import open_graph
 from detect.inference.runtimes.sealed_files import SUFFIXES as GRAPH_SUFFIXES
-from detect.models.backbones.frozen_norm import optimize_for_inference
 from detect.system.device import select_device
 
 SLICE_OVERLAP = "model.test_time.slice.overlap"
@@ -67,7 +67,7 @@ def load(
         choice = choose_precision(detector.eval(), select_device(device, "fp32").device)
         precision = choice.precision
     compute = select_device(device, precision)
-    optimize_for_inference(detector.eval(), compute.dtype)
+    optimize_detector(detector.eval(), compute.dtype)
     search, slicing = on_the_fly_search(config.model), build_slicing(config.model)
     return Predictor(
         with_tta(config, detector), saved.classes, preprocess, config, file, compute, search, slicing, choice

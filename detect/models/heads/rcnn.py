@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from detect.models.heads.tails import classifier_features
+from detect.ops.dtype import output_in_float32
 
 RegressorInput = Literal["map", "vector"]
 
@@ -51,10 +52,10 @@ class RCNNHead(nn.Module):
         return (self,)
 
     def forward(self, regional: Tensor) -> tuple[Tensor, Tensor]:
-        """Predict from region maps (S, C, h, w) -> logits (S, K + 1), deltas (S, K, 4), float32."""
+        """Predict from region maps (S, C, h, w) -> logits (S, K + 1), deltas (S, K, 4), float32 at least."""
         vectors = self.classifier_input(regional)
-        deltas = self.deltas(self.regressor_input(regional, vectors)).float()
-        return self.logits(vectors).float(), deltas.unflatten(1, (-1, 4))
+        deltas = output_in_float32(self.deltas, self.regressor_input(regional, vectors))
+        return output_in_float32(self.logits, vectors), deltas.view(len(deltas), deltas.shape[1] // 4, 4)
 
     def classifier_input(self, regional: Tensor) -> Tensor:
         """Return the classifier's input (S, F) of region maps (S, C, h, w)."""

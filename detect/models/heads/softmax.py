@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from detect.models.heads.tails import classifier_features, run_in_chunks, split_tail
-from detect.ops.dtype import at_least_float32
+from detect.ops.dtype import output_in_float32
 
 
 class SoftmaxHead(nn.Module):
@@ -49,7 +49,7 @@ class SoftmaxHead(nn.Module):
             features = run_in_chunks(below, regional)
             vectors = run_in_chunks(above, features)
             features = features.flatten(1)
-        logits, deltas = at_least_float32(self.logits(features)), at_least_float32(self.deltas(vectors))
+        logits, deltas = output_in_float32(self.logits, features), output_in_float32(self.deltas, vectors)
         return logits, deltas.view(deltas.shape[0], deltas.shape[1] // 4, 4)
 
     def classifier_input(self, regional: Tensor) -> Tensor:

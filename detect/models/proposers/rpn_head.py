@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from detect.models.backbones.convolutions import ConvType, same_padding_conv
+from detect.ops.dtype import output_in_float32
 from detect.ops.patches import extract_patches
 
 
@@ -70,5 +71,6 @@ class RPNHead(nn.Module):
 
     def _outputs(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Apply the output layers: (N, W, h, w) -> logits (N, h, w, A), deltas (N, h, w, A, 4)."""
-        logits, deltas = (layer(features).permute(0, 2, 3, 1) for layer in (self.objectness, self.deltas))
-        return logits, deltas.unflatten(3, (-1, 4))
+        layers = (self.objectness, self.deltas)
+        logits, deltas = (output_in_float32(layer, features).permute(0, 2, 3, 1) for layer in layers)
+        return logits, deltas.reshape(*logits.shape, 4)
