@@ -14,7 +14,7 @@ MIN_VERSIONS = {
     "torch": "2.11",
     "torchvision": "0.26",
     "albumentations": "2.0.8",
-    "numpy": "1.26",
+    "numpy": "2",
     "pycocotools": "2.0.8",
 }
 OPENCV = (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from PIL.TiffImagePlugin import AppendingTiffWriter
 
 from detect.data.frames import count_frames, describe_unread_frames
 
@@ -15,15 +15,9 @@ RED, BLUE, GREEN = (Image.new("RGB", (12, 8), color) for color in ("red", "blue"
 SUBFILE_TYPE, SMALLER_COPY, MASK = 254, 1, 4
 
 
-def copy_with_options(frame: Image.Image) -> Image.Image:
-    copy = frame.copy()
-    copy.encoderinfo = getattr(frame, "encoderinfo", {})
-    return copy
-
-
 def encode(name: str, *frames: Image.Image) -> bytes:
     """Return the bytes of an image file; of copies, as Pillow keeps options of one format for the next."""
-    first, *others = (copy_with_options(frame) for frame in frames)
+    first, *others = (frame.copy() for frame in frames)
     stream = io.BytesIO()
     if others:
         first.save(stream, name, save_all=True, append_images=others)
@@ -32,13 +26,14 @@ def encode(name: str, *frames: Image.Image) -> bytes:
     return stream.getvalue()
 
 
-def tiff_page_of_kind(kind: int) -> Image.Image:
-    """Return an image that is stored as a page of this NewSubfileType of TIFF."""
-    page = Image.new("RGB", (6, 4))
-    tags = ImageFileDirectory_v2()
-    tags[SUBFILE_TYPE] = kind
-    page.encoderinfo = {"tiffinfo": tags}
-    return page
+def encode_tiff_with_page(kind: int) -> bytes:
+    """Return a TIFF of two pages, of which the second has this NewSubfileType."""
+    stream = io.BytesIO()
+    with AppendingTiffWriter(stream, new=True) as pages:
+        for page, tags in ((RED.copy(), {}), (Image.new("RGB", (6, 4)), {SUBFILE_TYPE: kind})):
+            page.save(pages, "TIFF", tiffinfo=tags)
+            pages.newFrame()
+    return stream.getvalue()
 
 
 @pytest.mark.parametrize("name", ["BMP", "JPEG", "PNG", "WEBP", "GIF", "TIFF"])
@@ -57,7 +52,7 @@ def test_a_photo_with_a_second_view_is_one_frame() -> None:
 
 @pytest.mark.parametrize(("kind", "count"), [(0, 2), (SMALLER_COPY, 1), (MASK, 1)])
 def test_smaller_copies_and_masks_of_a_tiff_are_not_counted(kind: int, count: int) -> None:
-    assert count_frames(encode("TIFF", RED, tiff_page_of_kind(kind))) == count
+    assert count_frames(encode_tiff_with_page(kind)) == count
 
 
 @pytest.mark.parametrize(("name", "cut"), [("GIF", 60), ("TIFF", 400)])

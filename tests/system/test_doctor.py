@@ -20,7 +20,7 @@ PACKAGES = [
         "2.4.0",
         "no module x",
         "2.4.0, import fails: no module x",
-        "pip install --force-reinstall 'numpy>=1.26'",
+        "pip install --force-reinstall 'numpy>=2'",
     ),
 ]
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import yaml
@@ -139,7 +140,8 @@ def test_settings_that_a_resume_changes_are_tags_of_mlflow(
 def mlflow_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A store of MLflow's, in a folder; skips where MLflow is not installed."""
     pytest.importorskip("mlflow", reason="the package mlflow-skinny is optional, and not installed here")
-    uri = (tmp_path / "store").as_uri()
+    # A folder that no test before had: MLflow remembers the stores that it made, also those that are deleted.
+    uri = (tmp_path / uuid4().hex).as_uri()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
