@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
@@ -148,12 +148,12 @@ def _best_scores(arguments: ImageArguments, predictor: Predictor, group: Process
 
 def _score_notes(arguments: ImageArguments, predictor: Predictor, best: ClassScores | None) -> list[str]:
     """Return the lines on the minimum scores."""
-    from detect.inference.lowest_score import describe_lowest_score
+    from detect.inference.lowest_score import describe_format_scores, describe_lowest_score
 
     if best is not None:
         return list(best.lines)
     scores = _minimum_scores(arguments)
-    by_format = _describe_scores(scores) if arguments.score is None else []
+    by_format = describe_format_scores(scores) if arguments.score is None else []
     return by_format + describe_lowest_score(predictor, min(scores.values()))
 
 
@@ -193,17 +193,6 @@ def _coco_ids(
     return matched.ids, [matched.note, *warnings]
 
 
-def _describe_scores(scores: Mapping[str, float]) -> list[str]:
-    """Return the line on the lowest score of each format where they are for scoring, whose default is another."""
-    from detect.inference.result_formats import SHOWN_SCORE
-
-    if set(scores.values()) == {SHOWN_SCORE}:
-        return []
-    by_score = {score: [name for name in scores if scores[name] == score] for score in sorted(set(scores.values()))}
-    texts = [f"{score:g} in {' and '.join(names)}" for score, names in by_score.items()]
-    return [f"lowest score: {', '.join(texts)}, as coco and voc are for scoring (--score sets one for all)"]
-
-
 def _print_notes(search: ImageSearch, draws_images: bool) -> None:
     """Print what is passed over, and how many drawings get another name than their image."""
     from detect.inference.predict import count_shortened_names
@@ -221,18 +210,15 @@ def _print_summary(result: PredictionResult, predictor: Predictor, score: float 
     Only detections that score at least ``score`` are listed; those below it, in formats for scoring, are counted. None:
     each class has a score of its own.
     """
+    from detect.inference.lowest_score import count_by_score
+
     shown = [prediction.select(prediction.scores >= (score or 0.0)) for prediction in result.predictions]
     if len(shown) <= MAX_LISTED:
         for prediction in shown:
             print(_on_one_line(f"{prediction.file}: {_describe(prediction, predictor.classes)}"))
-    count, num_images = sum(map(len, shown)), len(shown)
-    num_below = sum(map(len, result.predictions)) - count
-    lowest = "the score of its class" if score is None else f"{score:g}"
     choice = predictor.precision_choice
     print(
-        f"{format_count(count, 'detection that scores', 'detections that score')} {lowest} or more"
-        f"{f' and {num_below} below' if num_below else ''} in "
-        f"{format_count(num_images, 'image')}, in {out}: "
+        f"{count_by_score(result.predictions, score)} in {format_count(len(shown), 'image')}, in {out}: "
         f"{result.seconds:.1f} s, the model computing {result.model_seconds / result.seconds:.0%} of it"
         f"{'' if choice is None else f', in {choice.precision} ({choice.reason})'}"
     )

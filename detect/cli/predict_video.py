@@ -47,7 +47,7 @@ def predict_on_videos(arguments: VideoArguments) -> NoReturn:
     require_writable_folder(arguments.out)
     from detect.inference.detect_batches import PredictOptions
     from detect.inference.load import load
-    from detect.inference.lowest_score import describe_lowest_score
+    from detect.inference.lowest_score import describe_format_scores, describe_lowest_score
     from detect.inference.predict_video import VideoOptions, clear_video_journals, predict_videos, video_journal
     from detect.inference.result_formats import (
         SHOWN_SCORE,
@@ -73,7 +73,8 @@ def predict_on_videos(arguments: VideoArguments) -> NoReturn:
     require_result_classes(arguments.out, formats, predictor.classes)
     labels = options.class_labels(model.classes, predictor.classes)
     scores = {name: default_score(name) if arguments.score is None else arguments.score for name in formats}
-    for line in describe_lowest_score(predictor, min(scores.values())):
+    by_format = describe_format_scores(scores) if arguments.score is None else []
+    for line in (*by_format, *describe_lowest_score(predictor, min(scores.values()))):
         print(line, flush=True)
     predict_options = PredictOptions(min(scores.values()), labels, scores.get("images"))
     track_score = SHOWN_SCORE if arguments.score is None else arguments.score
@@ -83,7 +84,7 @@ def predict_on_videos(arguments: VideoArguments) -> NoReturn:
         result = predict_videos(predictor, sources, arguments.out, predict_options, video, progress)
     write_results(arguments.out, scores, result.predictions, predictor.classes, None)
     clear_video_journals(arguments.out)
-    _print_summary(result, len(sources), arguments)
+    _print_summary(result, len(sources), max(scores.values()), arguments)
     earlier = describe_earlier_results(arguments.out, scores, result.predictions)
     for line in (*earlier, *describe_lost_fields(scores, result.predictions)):
         print(line)
@@ -121,9 +122,10 @@ def _open_sources(arguments: VideoArguments) -> tuple[list[FrameSource], list[st
     return sources, list(map(str, errors))
 
 
-def _print_summary(result: PredictionResult, num_videos: int, arguments: VideoArguments) -> None:
-    """Print the number of detections, frames and tracks, and the time."""
-    count = sum(len(prediction) for prediction in result.predictions)
+def _print_summary(result: PredictionResult, num_videos: int, score: float, arguments: VideoArguments) -> None:
+    """Print the number of detections of at least ``score`` and below it, of frames and tracks, and the time."""
+    from detect.inference.lowest_score import count_by_score
+
     tracks = {
         (prediction.file.rpartition("#")[0], track)
         for prediction in result.predictions
@@ -133,7 +135,7 @@ def _print_summary(result: PredictionResult, num_videos: int, arguments: VideoAr
     }
     in_tracks = f", {format_count(len(tracks), 'track')}" if arguments.track else ""
     print(
-        f"{format_count(count, 'detection')} in {format_count(len(result.predictions), 'frame')} of "
+        f"{count_by_score(result.predictions, score)} in {format_count(len(result.predictions), 'frame')} of "
         f"{format_count(num_videos, 'video')}{in_tracks}, in {arguments.out}: {result.seconds:.1f} s, the model "
         f"computing {result.model_seconds / result.seconds:.0%} of it"
     )

@@ -71,8 +71,8 @@ def predict_videos(
     drawings = [out / "videos" / name for name in annotated_names(names)]
     if options.drawn_score is not None:
         require_other_files(drawings, [Path(source.name) for source in sources])
-    low_score = options.score if video.track_score is None else min(TRACKING.low_score, options.score)
-    detect_options = replace(options, score=low_score)
+    tracking = None if video.track_score is None else _tracking_config(video.track_score)
+    detect_options = options if tracking is None else replace(options, score=min(tracking.low_score, options.score))
     journals = []
     for number, source in enumerate(sources):
         parts = (number, source.name, source.rate, video.every, video.batch_size)
@@ -87,9 +87,8 @@ def predict_videos(
     for source, journal, drawing in zip(sources, journals, drawings, strict=True):
         error = _detect_frames(predictor, source, journal, detect_options, video, timer, progress)
         detected = [prediction for batch in journal.batches for prediction in batch.predictions]
-        if video.track_score is not None:
-            config = replace(TRACKING, low_score=low_score, high_score=video.track_score)
-            detected = _with_tracks(detected, options.score, config, video.every)
+        if tracking is not None:
+            detected = _with_tracks(detected, options.score, tracking, video.every)
         if options.drawn_score is not None:
             drawn = [select_score(prediction, options.drawn_score) for prediction in detected]
             _draw(source, drawn, drawing, predictor.classes, video.every)
@@ -97,6 +96,15 @@ def predict_videos(
         unreadable += [line for batch in journal.batches for line in batch.unreadable]
         unreadable += [] if error is None else [error]
     return PredictionResult(predictions, unreadable, time.perf_counter() - start, timer.seconds)
+
+
+def _tracking_config(track_score: float) -> TrackingConfig:
+    """Return the thresholds of tracks that detections of ``track_score`` start.
+
+    They do not depend on the minimum scores of the formats: a format for scoring beside another one would change the
+    tracks of both.
+    """
+    return replace(TRACKING, low_score=min(TRACKING.low_score, track_score), high_score=track_score)
 
 
 def annotated_names(names: Sequence[str]) -> list[str]:

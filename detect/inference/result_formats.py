@@ -64,10 +64,12 @@ def write_results(
 ) -> None:
     """Write each format to a file or folder in ``out``. If ``ids`` is None, coco gets a second file with its ids.
 
-    scores: the lowest score of each format; other names than those of formats are ignored.
+    scores: the lowest score of each format; other names than those of formats are ignored. ``frames.csv`` counts the
+    detections of the highest of these scores, as the summary does.
     """
     if any(prediction.frame for prediction in predictions):
-        write_frames(out / "frames.csv", predictions)
+        highest = max(scores.values())
+        write_frames(out / "frames.csv", [select_score(prediction, highest) for prediction in predictions])
     for name in RESULT_FORMATS:
         if name in scores:
             chosen = [select_score(prediction, scores[name]) for prediction in predictions]

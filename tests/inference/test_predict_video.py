@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from detect.cli.main import run
-from detect.data.video import VideoFile
+from detect.data.video import Frame, VideoFile
 from detect.errors import UnreadableImage
 from detect.evaluation.predictions import FrameTime, Prediction
+from detect.inference import predict_video
 from detect.inference.predict_video import annotated_names
 from detect.inference.prediction_journal import BatchResult, PredictionJournal
 from detect.inference.result_formats import ResultFormat, file_name, write_results
@@ -150,6 +151,42 @@ def test_every_format_has_frame_time_and_track(model: Path, tmp_path: Path, dete
     assert sum(int(row["detections"]) for row in frames) == len(rows)
     annotated = VideoFile(out / "videos" / "clip.mp4")
     assert len(list(annotated.frames())) == 7
+
+
+@pytest.mark.parametrize("others", [[], ["images"], ["coco"], ["voc", "json"]])
+def test_tracks_and_rows_of_a_format_do_not_depend_on_the_others(
+    others: list[str], model: Path, tmp_path: Path, detect_command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An object that is still scores 0.2 in one frame, 0.09 in the next, too little for a track, then 0.9 again."""
+    frame_scores = [[], [0.9, 0.06], [0.9], [0.2], [0.09], [0.9], [0.9]]
+
+    def detect(_: object, source: VideoFile, frames: list[Frame]) -> list[Prediction]:
+        scores = {frame.index: np.array(frame_scores[frame.index]) for frame in frames}
+        boxes = np.array([[10.0, 10, 50, 50], [60, 60, 90, 90]])
+        return [
+            Prediction(
+                source.file_of(frame.index),
+                *(128, 96, boxes[: len(scores[frame.index])], scores[frame.index]),
+                labels=np.ones(len(scores[frame.index]), np.int64),
+                frame=FrameTime(frame.index, frame.time),
+            )
+            for frame in frames
+        ]
+
+    monkeypatch.setattr(predict_video, "_detect", detect)
+    formats = [part for name in ("csv", *others) for part in ("--format", name)]
+    arguments = ("--track", *formats, "--out", tmp_path / "out")
+    status, out, err = detect_command("predict", model, make_clip(tmp_path), *arguments)
+    assert (status, err) == (0, "")
+    rows = list(csv.DictReader((tmp_path / "out/predictions.csv").read_text().splitlines()))
+    expected = [(1, "0.9"), (2, "0.9"), (3, "0.2"), (5, "0.9"), (6, "0.9")]
+    assert [(int(row["frame"]), row["score"]) for row in rows] == expected
+    assert {row["track"] for row in rows} == {"1"}
+    frames = list(csv.DictReader((tmp_path / "out/frames.csv").read_text().splitlines()))
+    assert [int(row["detections"]) for row in frames] == [0, 1, 1, 1, 0, 1, 1]
+    for_scoring = bool({"coco", "voc"} & set(others))
+    assert f"4 detections that score 0.5 or more and {3 if for_scoring else 1} below in 7 frames" in out
+    assert ("lowest score: 0.05 in " in out) is for_scoring
 
 
 @pytest.mark.parametrize(
