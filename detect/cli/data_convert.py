@@ -48,8 +48,10 @@ def convert(
     """Write the data set SRC to DST, a new or empty folder, in another format.
 
     Splits and their order, classes and their order, and the corners of each box stay as they are, to the last bit.
-    Fields that the format of DST cannot hold are reported; names that it cannot hold are replaced and counted.
+    What the format of DST cannot hold is reported: fields, and in VOC and CSV the order of classes and the classes
+    without objects. Names that it cannot hold are replaced and counted.
     """
+    from detect.data.convert.class_names import describe_lost_classes, written_classes
     from detect.data.convert.conversion_usage import conversion_usage
     from detect.data.convert.convert import plan_conversion, require_new_folder, run_conversion
     from detect.data.convert.convertible_dataset import drop_unrepresentable, read_convertible_dataset
@@ -67,14 +69,15 @@ def convert(
     conversion = plan_conversion(data, target_format, target)
     with show_progress(Console(), "converting", len(conversion.names), "images") as progress:
         run_conversion(conversion, link, progress)
+    classes = written_classes(data, target_format)
     lists = ", ".join(f"{name} {len(image_names)}" for name, image_names in data.splits.items())
-    counts = f"{len(conversion.names)} images, {usage.counts.kept} objects, {len(data.categories)} classes"
+    counts = f"{len(conversion.names)} images, {usage.counts.kept} objects, {len(classes)} classes"
     print(f"{target}: {counts}; {lists}")
     _print_usage(usage, "without an XML file" if chosen == "voc" else None)
     for box in data.dropped:
         print(f"skipped: {box}")
     _print_fields(data, target_format)
-    for note in conversion.notes:
+    for note in (*describe_lost_classes(data, target_format), *conversion.notes):
         print(note)
 
 

@@ -11,7 +11,9 @@ from detect.data.formats.detect_format import WritableFormat
 from detect.errors import UserError
 from detect.system.numbers import format_count
 
-# Formats that name the class of each object, and that are read without blanks at the ends of it: what they cannot hold.
+_MAX_NAMED = 10  # classes that a line names
+# Formats without a list of classes, which name that of each object and are read without blanks at its ends: what they
+# cannot hold.
 _FORBIDDEN_IN_CLASSES = {
     "csv": re.compile("[\ud800-\udfff\r]"),
     "voc": re.compile("[\ud800-\udfff\x00-\x08\x0b-\x1f\ufffe\uffff]"),
@@ -40,6 +42,31 @@ def writable_class_names(dataset: ConvertibleDataset, target: WritableFormat) ->
                 f"--to {target}: expected class names that it keeps apart, found {found}, both {new_name!r} there"
             )
     return {name: new_name for new_name, name in first.items()}
+
+
+def written_classes(dataset: ConvertibleDataset, target: WritableFormat) -> list[str]:
+    """Return the classes that ``target`` has, in its order: those with objects, sorted, where it lists none."""
+    if target not in _FORBIDDEN_IN_CLASSES:
+        return list(dataset.categories)
+    names, with_objects = writable_class_names(dataset, target), {each.name for each in dataset.objects()}
+    return sorted(with_objects, key=lambda name: names[name])
+
+
+def describe_lost_classes(dataset: ConvertibleDataset, target: WritableFormat) -> list[str]:
+    """Return a line on the classes that ``target`` does not have, and one where it has the others in another order."""
+    written = written_classes(dataset, target)
+    lost = [name for name in dataset.categories if name not in set(written)]
+    lines = []
+    if lost:
+        named = ", ".join(map(repr, lost[:_MAX_NAMED])) + (", ..." if len(lost) > _MAX_NAMED else "")
+        count = format_count(len(lost), "class", "classes")
+        lines.append(f"{target} has no list of classes: {count} without objects not written: {named}")
+    if written != [name for name in dataset.categories if name in set(written)]:
+        lines.append(
+            f"{target} has no list of classes: their order is not written, and detect reads them sorted by name "
+            "(data.classes sets another order)"
+        )
+    return lines
 
 
 def rename_classes(dataset: ConvertibleDataset, names: dict[str, str]) -> ConvertibleDataset:

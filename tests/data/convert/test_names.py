@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 import yaml
 from rich.console import Console
 
+from detect.data.convert.class_names import describe_lost_classes, written_classes
 from detect.data.convert.convert import Conversion, plan_conversion, run_conversion
 from detect.data.convert.convertible_dataset import ConvertibleDataset, read_convertible_dataset
 from detect.data.formats.detect_format import WRITABLE_FORMATS, WritableFormat, detect_format
@@ -206,6 +207,47 @@ def test_classes_keep_their_blanks_where_the_format_holds_them(target: WritableF
     data = make_dataset(tmp_path / "old", {"train": ["a.png"]}, [" cat", "cat", "cat "])
     assert write(data, target, tmp_path / "new").notes == ()
     assert content(read_convertible_dataset(tmp_path / "new", target, None)) == content(data)
+
+
+# target, classes of the list, those with objects, those that come back, the lines
+LISTED_CLASSES = [
+    ("csv", [], [], [], []),
+    ("csv", ["cat", "dog"], ["cat", "dog"], ["cat", "dog"], []),
+    ("coco", ["dog", "cat", "yak"], ["cat"], ["dog", "cat", "yak"], []),
+    ("yolo", ["dog", "cat", "yak"], ["cat"], ["dog", "cat", "yak"], []),
+    ("csv", ["dog", "cat"], ["cat"], ["cat"], ["1 class without objects not written: 'dog'"]),
+    ("csv", ["dog", "cat"], ["cat", "dog"], ["cat", "dog"], ["their order is not written"]),
+    ("voc", ["b", "yak", "a"], ["a", "b"], ["a", "b"], ["1 class without objects not written: 'yak'", "their order"]),
+    ("voc", ["a", " b"], ["a", " b"], ["a", "b"], []),
+    ("csv", list("abcdefghijkl"), ["a"], ["a"], ["11 classes without objects not written: 'b', 'c', 'd'"]),
+]
+
+
+@pytest.mark.parametrize(("target", "listed", "used", "expected", "lines"), LISTED_CLASSES)
+def test_classes_that_a_format_without_a_list_loses_are_said(
+    target: WritableFormat, listed: list[str], used: list[str], expected: list[str], lines: list[str], tmp_path: Path
+) -> None:
+    data = make_dataset(tmp_path / "old", {"train": ["a.png"]}, used)
+    data = replace(data, categories={name: number for number, name in enumerate(listed, start=1)})
+    described = describe_lost_classes(data, target)
+    assert len(described) == len(lines)
+    for line, end in zip(described, lines, strict=True):
+        assert line.startswith(f"{target} has no list of classes: {end}")
+    write(data, target, tmp_path / "new")
+    back = list(read_convertible_dataset(tmp_path / "new", target, None).categories)
+    assert (back, len(written_classes(data, target))) == (expected, len(expected))
+
+
+def test_command_counts_the_classes_that_are_written(
+    coco: Callable[..., Path], tmp_path: Path, detect_command: Command
+) -> None:
+    box = {"id": 1, "image_id": 7, "category_id": 13, "bbox": [1, 2, 3, 4]}
+    root = coco(coco_document([box]))  # dog; cat has no object
+    for target, count in (("yolo", 2), ("csv", 1), ("voc", 1)):
+        status, out, err = detect_command("data", "convert", root, tmp_path / target, "--to", target)
+        assert (status, err) == (0, "")
+        assert f" 1 objects, {count} classes; " in out
+        assert ("1 class without objects not written: 'cat'" in out) is (count == 1)
 
 
 LOST_CLASSES = [
