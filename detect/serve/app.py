@@ -21,6 +21,7 @@ from detect.inference.predictor import Predictor
 from detect.inference.result_writers import image_record
 from detect.serve.batcher import Batcher
 from detect.serve.explain_box import explain_box
+from detect.serve.known_keys import require_known
 from detect.serve.limits import Limits, RequestError
 from detect.serve.metrics import Metrics
 from detect.serve.openapi import openapi
@@ -100,26 +101,33 @@ class Service:
             return _error(500, f"the model failed: {first_line(error)}")
 
     async def _predict(self, request: Request) -> Response:
+        require_known("query", request.query_params, ["score"])
         score = _number(request, "score", self.score, 0, 1)
-        image = await self._read_image(request)
+        image = await self._read_image(request, "score")
         detections = await self._in_time(self.batcher.detect(partial(self._decode, image)))
         record = image_record(detections.above(score).to_prediction(), self.predictor.classes)
         return JSONResponse(record | {"file": image.name})
 
     async def _explain(self, request: Request) -> Response:
-        rank = int(_number(request, "rank", 1, 1, 10_000))
-        image = await self._read_image(request)
+        require_known("query", request.query_params, ["rank"])
+        rank = _number(request, "rank", 1.0, 1, 10_000)
+        if not rank.is_integer():
+            raise RequestError(400, f"rank: expected a whole number, found {rank:g}")
+        image = await self._read_image(request, "rank")
 
         def explain() -> dict[str, Any]:
-            return explain_box(self.predictor, self._decode(image), rank)
+            return explain_box(self.predictor, self._decode(image), int(rank))
 
         return JSONResponse(await self._in_time(self.batcher.call(explain)))
 
     def _decode(self, image: RequestImage) -> Any:
         return read_image_bytes(image.content, image.name or "image", self.limits.pixels)
 
-    async def _read_image(self, request: Request) -> RequestImage:
-        """Return the image of a request. Raises RequestError 408 for one that is sent too slowly, 413, 400."""
+    async def _read_image(self, request: Request, query_key: str) -> RequestImage:
+        """Return the image of a request. Raises RequestError 408 for one that is sent too slowly, 413, 400.
+
+        query_key: what the query may have, which is named to those who send it with the image.
+        """
         declared = request.headers.get("content-length")
         try:
             body = await asyncio.wait_for(
@@ -127,7 +135,7 @@ class Service:
             )
         except TimeoutError:
             raise RequestError(408, f"expected the request within {self.limits.seconds:g} s, found a part") from None
-        return parse_image(body, request.headers.get("content-type", ""))
+        return parse_image(body, request.headers.get("content-type", ""), query_key)
 
     async def _in_time(self, answer: Awaitable[Any]) -> Any:
         """Return an answer. Raises RequestError 504 where it takes longer than the limit."""

@@ -10,7 +10,8 @@ from detect.version import __version__
 _NUMBERS = {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4}
 _BOX = _NUMBERS | {"description": "x1 y1 x2 y2 in pixels of the upright image"}
 _ERRORS = {
-    400: "No image in the request, a number of the query out of its range, or /explain of a model with flips or scales",
+    400: "No image in the request, an unknown key in the query, the form or the JSON, a number of the query out of its "
+    "range, or /explain of a model with flips or scales",
     408: "The request was sent too slowly",
     413: "More bytes than the limit",
     422: "An image that cannot be decoded, or has more pixels than the limit",
@@ -41,12 +42,14 @@ def openapi(limits: Limits, score: float, score_threshold: float) -> dict[str, A
 def _operation(summary: str, parameter: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
     binary = {"type": "string", "format": "binary"}
     text = {"type": "string", "contentEncoding": "base64"}
+    json_image = _object({"image": text})
+    json_image["properties"]["name"] = {"type": "string", "description": "That the answer has as file"}
     error = {"application/json": {"schema": _object({"error": {"type": "string"}})}}
     content = {
         "image/*": {"schema": binary},
         "application/octet-stream": {"schema": binary},
-        "multipart/form-data": {"schema": _object({"file": binary})},
-        "application/json": {"schema": _object({"image": text})},
+        "multipart/form-data": {"schema": _object({"file": binary}) | {"additionalProperties": False}},
+        "application/json": {"schema": json_image | {"additionalProperties": False}},
     }
     errors = {str(status): {"description": reason, "content": error} for status, reason in _ERRORS.items()}
     return {

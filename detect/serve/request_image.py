@@ -9,9 +9,12 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from detect.serve.known_keys import require_known
 from detect.serve.limits import RequestError
 
 _BOUNDARY = re.compile(r'boundary="?([^";,]{1,70})"?', re.IGNORECASE)
+_PART_NAME = re.compile(rb'[;\s]name="?([^";\r\n]*)', re.IGNORECASE)
+_HAS_FILE_NAME = re.compile(rb"[;\s]filename\*?\s*=", re.IGNORECASE)
 _FILE_NAME = re.compile(rb'filename="([^"\r\n]*)"', re.IGNORECASE)
 _EXPECTED = 'expected an image as the body, as a file of a form, or {"image": base64} in JSON'
 
@@ -40,22 +43,23 @@ async def read_body(chunks: AsyncIterator[bytes], declared: str | None, max_byte
     return bytes(body)
 
 
-def parse_image(body: bytes, content_type: str) -> RequestImage:
-    """Return the image in a body. Raises RequestError 400 for a body without one.
+def parse_image(body: bytes, content_type: str, query_key: str) -> RequestImage:
+    """Return the image in a body. Raises RequestError 400 for a body without one, or with other keys beside it.
 
-    content_type: the header; multipart/form-data and application/json are read, anything else is the image itself.
+    content_type: the header; multipart/form-data and application/json are read, anything else is the image itself;
+    query_key: what the query may have.
     """
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        return _parse_form(body, content_type)
+        return _parse_form(body, content_type, query_key)
     if kind == "application/json":
-        return _parse_json(body)
+        return _parse_json(body, query_key)
     if not body:
         raise RequestError(400, f"{_EXPECTED}, found nothing")
     return RequestImage(body)
 
 
-def _parse_form(body: bytes, content_type: str) -> RequestImage:
+def _parse_form(body: bytes, content_type: str, query_key: str) -> RequestImage:
     """Return the file of a form (RFC 7578, RFC 2046 section 5.1)."""
     match = _BOUNDARY.search(content_type)
     if match is None:
@@ -66,6 +70,9 @@ def _parse_form(body: bytes, content_type: str) -> RequestImage:
     images = []
     for part in parts[1:-1]:
         header, separator, content = part.partition(b"\r\n\r\n")
+        if not _HAS_FILE_NAME.search(header):
+            key = _PART_NAME.search(header)
+            require_known("form", ["" if key is None else key[1].decode("utf-8", "replace")], (), [query_key])
         name = _FILE_NAME.search(header)
         if separator and name is not None and content:
             images.append(RequestImage(content, name[1].decode("utf-8", "replace")))
@@ -75,15 +82,17 @@ def _parse_form(body: bytes, content_type: str) -> RequestImage:
     return images[0]
 
 
-def _parse_json(body: bytes) -> RequestImage:
+def _parse_json(body: bytes, query_key: str) -> RequestImage:
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
         raise RequestError(400, f"{_EXPECTED}, found damaged JSON") from None
-    text = document.get("image") if isinstance(document, dict) else None
+    keys = document if isinstance(document, dict) else {}
+    require_known("JSON", keys, ("image", "name"), [query_key])
+    text = keys.get("image")
     if not isinstance(text, str) or not text:
         raise RequestError(400, f'{_EXPECTED}, found JSON without the text "image"')
-    name = document.get("name", "")
+    name = keys.get("name", "")
     try:
         content = base64.b64decode(text.rpartition("base64,")[2], validate=True)  # a data URI of a page, too
     except (binascii.Error, ValueError):

@@ -24,8 +24,10 @@ from detect.inference.result_writers import image_record
 from tests.serve.conftest import CLASSES, LIMITS, Client
 
 
-def form(content: bytes, head: bytes = b'Content-Disposition: form-data; name="file"; filename="a.png"') -> bytes:
-    note = b'--x\r\nContent-Disposition: form-data; name="note"\r\n\r\nhello\r\n'
+def form(content: bytes, part: bytes = b"") -> bytes:
+    """Return a form with a file; part: the name of a part with a text before it."""
+    note = b"--x\r\nContent-Disposition: form-data; " + part + b"\r\n\r\n0.9\r\n" if part else b""
+    head = b'Content-Disposition: form-data; name="file"; filename="a.png"'
     return note + b"--x\r\n" + head + b"\r\nContent-Type: image/png\r\n\r\n" + content + b"\r\n--x--\r\n"
 
 
@@ -80,6 +82,7 @@ def test_predict_answers_what_predict_returns(kind: str, client: Client, predict
         ("/predict?score=2", b"abc", "image/png", 400, "score: expected a number from 0 to 1, found 2"),
         ("/predict?score=nan", b"abc", "image/png", 400, "found nan"),
         ("/explain?rank=0", b"abc", "image/png", 400, "rank: expected a number from 1"),
+        ("/explain?rank=1.5", b"abc", "image/png", 400, "rank: expected a whole number, found 1.5"),
         ("/nowhere", b"abc", "image/png", 404, "expected POST /predict"),
     ],
 )
@@ -91,6 +94,56 @@ def test_errors_are_one_line_and_the_service_goes_on(
     assert words in answer.content["error"]
     assert "\n" not in answer.content["error"]
     assert client.send("POST", "/predict", photo).status == 200
+
+
+def dumped(**keys: object) -> bytes:
+    return json.dumps(keys).encode()
+
+
+FORM, JSON, BASE64 = "multipart/form-data; boundary=x", "application/json", "iVBORw0KGgo="
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "content_type", "message"),
+    [
+        ("/predict?", b"", "image/png", None),
+        ("/predict?=", b"", "image/png", 'query: expected no other keys than score, found ""'),
+        ("/predict?scroe=0.9", b"", "image/png", 'keys than score, found "scroe" (did you mean "score"?)'),
+        ("/predict?score=0.9&rank=1", b"", "image/png", 'query: expected no other keys than score, found "rank"'),
+        ("/explain?rnak=2", b"", "image/png", 'keys than rank, found "rnak" (did you mean "rank"?)'),
+        ("/predict?a%0Ab=2", b"", "image/png", 'keys than score, found "a\\nb"'),
+        ("/predict", form(b"abc", b'name="score"'), FORM, 'form: expected one file and no other part, found "score"'),
+        ("/predict", form(b"abc", b"name=score"), FORM, 'found "score" (did you mean "?score="?)'),
+        ("/predict", form(b"abc", b"x"), FORM, 'form: expected one file and no other part, found ""'),
+        ("/predict", form(b"abc", b'name="a"; filename=a.png'), FORM, None),
+        ("/predict", dumped(image=BASE64, name="a.png"), JSON, None),
+        (
+            "/predict",
+            json.dumps({"image": BASE64, "score": 1}).encode(),
+            JSON,
+            'found "score" (did you mean "?score="?)',
+        ),
+        (
+            "/explain",
+            json.dumps({"imgae": BASE64}).encode(),
+            JSON,
+            'image, name, found "imgae" (did you mean "image"?)',
+        ),
+        (
+            "/predict",
+            json.dumps({"\ud800" * 200: 1}).encode(),
+            JSON,
+            'no other keys than image, name, found "\\\\ud800',
+        ),
+    ],
+)
+def test_keys_that_the_service_does_not_know_are_refused(
+    path: str, body: bytes, content_type: str, message: str | None, client: Client
+) -> None:
+    answer = client.send("POST", path, body or b"abc", content_type)
+    assert answer.status == (422 if message is None else 400)
+    assert (message or "expected an image, found") in answer.content["error"]
+    assert len(answer.content["error"].splitlines()) == 1
 
 
 def test_an_image_of_too_many_pixels_is_refused_by_its_header(client: Client) -> None:
@@ -114,6 +167,8 @@ def test_health_metrics_and_openapi(client: Client, photo: bytes) -> None:
     document = client.send("GET", "/openapi.json").content
     (score,) = document["paths"]["/predict"]["post"]["parameters"]
     assert score["description"] == "Lowest score; the model drops detections that score less than 0.05"
+    accepted = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert (set(accepted["properties"]), accepted["required"]) == ({"image", "name"}, ["image"])
     assert set(document["paths"]) == {"/predict", "/explain", "/health", "/metrics"}
     assert client.send("GET", "/predict").status == 405
 
