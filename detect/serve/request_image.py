@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from detect.serve.known_keys import require_known
 from detect.serve.limits import RequestError
 
+_READ_TO_REFUSE = 10  # times the limit
 _BOUNDARY = re.compile(r'boundary="?([^";,]{1,70})"?', re.IGNORECASE)
 _PART_NAME = re.compile(rb'[;\s]name="?([^";\r\n]*)', re.IGNORECASE)
 _HAS_FILE_NAME = re.compile(rb"[;\s]filename\*?\s*=", re.IGNORECASE)
@@ -28,18 +29,24 @@ class RequestImage:
 
 
 async def read_body(chunks: AsyncIterator[bytes], declared: str | None, max_bytes: int) -> bytes:
-    """Return the body of a request. Raises RequestError 413 as soon as it is longer than ``max_bytes``.
+    """Return the body of a request. Raises RequestError 413 for one that is longer than ``max_bytes``.
 
-    declared: the header content-length, by which a body that is too long is refused before it is sent.
+    declared: the header content-length, by which a body that is too long is refused before it is sent. Without it the
+    rest is read and not kept, up to ``_READ_TO_REFUSE`` times the limit: a client loses the answer where the connection
+    is closed while it still sends.
     """
     too_long = RequestError(413, f"expected a request of at most {max_bytes / 1e6:g} MB, found more")
     if declared is not None and declared.isascii() and declared.isdecimal() and int(declared) > max_bytes:
         raise too_long
-    body = bytearray()
+    body, num_bytes = bytearray(), 0
     async for chunk in chunks:
-        body += chunk
-        if len(body) > max_bytes:
-            raise too_long
+        num_bytes += len(chunk)
+        if num_bytes <= max_bytes:
+            body += chunk
+        elif num_bytes > _READ_TO_REFUSE * max_bytes:
+            break
+    if num_bytes > max_bytes:
+        raise too_long
     return bytes(body)
 
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -21,6 +22,8 @@ from detect.errors import UserError
 from detect.inference.load import load
 from detect.inference.predictor import Predictor
 from detect.inference.result_writers import image_record
+from detect.serve.limits import RequestError
+from detect.serve.request_image import read_body
 from tests.serve.conftest import CLASSES, LIMITS, Client
 
 
@@ -259,6 +262,44 @@ def test_clients_that_hang_up_or_talk_nonsense_do_no_harm(client: Client, photo:
         time.sleep(0.05)
     assert "detect_requests_in_progress 0" in client.send("GET", "/metrics").content
     assert client.send("POST", "/predict", photo).status == 200
+
+
+@pytest.mark.parametrize("num_chunks", [3, 20])
+def test_a_body_of_unstated_length_that_is_too_long_gets_its_line(num_chunks: int, client: Client) -> None:
+    """A connection that is closed while its client still sends loses the answer."""
+    head = b"POST /predict HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    size = LIMITS.num_bytes // 3 + 1
+    chunks = (b"%x\r\n%b\r\n" % (size, b"0" * size)) * num_chunks
+    with socket.create_connection(("127.0.0.1", client.port), timeout=30) as connection:
+        connection.sendall(head)
+        for start in range(0, len(chunks), 50_000):
+            connection.sendall(chunks[start : start + 50_000])
+            time.sleep(0.01)
+        connection.sendall(b"0\r\n\r\n")
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert answer.endswith(b'{"error":"expected a request of at most 0.2 MB, found more"}')
+
+
+@pytest.mark.parametrize(
+    ("num_chunks", "declared", "num_read"), [(0, None, 0), (4, None, 4), (9, None, 9), (99, None, 41), (9, 50, 0)]
+)
+def test_more_bytes_than_the_limit_are_read_but_not_without_end(
+    num_chunks: int, declared: int | None, num_read: int
+) -> None:
+    chunks = iter([b"0" * 10] * num_chunks)
+
+    async def send() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+
+    text = None if declared is None else str(declared)
+    if num_chunks * 10 <= 40:
+        assert asyncio.run(read_body(send(), text, 40)) == b"0" * 10 * num_chunks
+    else:
+        with pytest.raises(RequestError, match="expected a request of at most"):
+            asyncio.run(read_body(send(), text, 40))
+    assert num_chunks - len(list(chunks)) == num_read
 
 
 @pytest.mark.slow
