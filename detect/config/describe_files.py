@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from detect.config import Config
 from detect.config.describe import DescribeConfig
-from detect.config.files import DESCRIBE_KEY, format_error, load_config, merge_overrides, read_settings
+from detect.config.files import DESCRIBE_KEY, load_config, merge_overrides, read_settings
+from detect.config.setting_errors import format_error
 from detect.errors import UserError
 
 

@@ -1,19 +1,17 @@
-"""Read and write configuration files: YAML, inheritance, overrides, and errors that name the key."""
+"""Read and write configuration files: YAML, inheritance and overrides."""
 
 from __future__ import annotations
 
-import re
-import reprlib
-import types
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from detect.config import Config, ConfigModel, to_dict
 from detect.config.renamed import RENAMED_KEYS, rename_settings
+from detect.config.setting_errors import format_error, section_at, section_in
 from detect.errors import UserError, did_you_mean
 from detect.system.files import require_file, suggest_path
 from detect.system.yaml_files import Dumper, parse_yaml, read_yaml
@@ -96,9 +94,9 @@ def _drop_null(root: type[BaseModel], settings: dict[str, Any], path: Sequence[s
     """Remove a setting that is null and may not be, so that it has its default: data.train=null is data.train=train."""
     old_key = ".".join(path)
     path = RENAMED_KEYS.get(old_key, old_key).split(".")
-    section = _section_at(root, path[:-1])
+    section = section_at(root, path[:-1])
     field = None if section is None else section.model_fields.get(path[-1])
-    if field is None or type(None) in get_args(field.annotation) or _section_in(field.annotation) == field.annotation:
+    if field is None or type(None) in get_args(field.annotation) or section_in(field.annotation) == field.annotation:
         return
     for part in path[:-1]:
         settings = settings[part]
@@ -191,62 +189,3 @@ def deep_merge(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
         for other in lengths - upper.keys():
             merged.pop(other, None)
     return merged
-
-
-def format_error(error: ValidationError, root: type[BaseModel] = Config) -> str:
-    """Return one line: the key, the expected value, the value found, and a similar name if there is one.
-
-    root: the class of the settings that the error is about.
-    """
-    # A union reports an error for each member; the deepest one belongs to the member that was meant. Of errors at the
-    # same depth an unknown key comes first: it may be the misspelled form of a key that is reported as missing.
-    located = [
-        (details, _key_path(root, details["loc"], details["type"] == "extra_forbidden")) for details in error.errors()
-    ]
-    first, path = max(located, key=lambda pair: (len(pair[1]), pair[0]["type"] == "extra_forbidden"))
-    key = ".".join(path)
-    if first["type"] == "extra_forbidden":
-        section = _section_at(root, path[:-1])
-        fields = [] if section is None else list(section.model_fields)
-        return f"{key}: unknown key{did_you_mean(path[-1], fields) or '; known: ' + ', '.join(fields)}"
-    message = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
-    if first["type"] in ("model_type", "dict_type"):
-        message = "expected keys and values"
-    wrong_input = first["input"]
-    if isinstance(wrong_input, dict):
-        return f"{key}: {message}" if key else message
-    expected = first.get("ctx", {}).get("expected", "")
-    hint = did_you_mean(str(wrong_input), re.findall(r"'([^']+)'", str(expected)))
-    return f"{key}: {message}, found {reprlib.repr(wrong_input)}{hint}"
-
-
-def _key_path(root: type[BaseModel], location: Sequence[int | str], last_is_a_key: bool) -> list[str]:
-    """Return the location of an error as users write it: without pydantic's names for the members of a union."""
-    keys: list[str] = []
-    for index, part in enumerate(location):
-        section = _section_at(root, keys)
-        is_field = section is not None and part in section.model_fields
-        if isinstance(part, int) or is_field or (last_is_a_key and index == len(location) - 1):
-            keys.append(str(part))
-    return keys
-
-
-def _section_at(root: type[BaseModel], path: Sequence[str]) -> type[BaseModel] | None:
-    """Return the section of the settings ``root`` that a path of keys leads to."""
-    section = root
-    for part in path:
-        field = section.model_fields.get(part)
-        inner = None if field is None else _section_in(field.annotation)
-        if inner is None:
-            return section if part.isdigit() else None
-        section = inner
-    return section
-
-
-def _section_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the section inside an annotation such as ``tuple[SourceConfig, ...] | str``."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if get_origin(annotation) in (Union, types.UnionType, tuple):
-        return next((section for section in map(_section_in, get_args(annotation)) if section), None)
-    return None
