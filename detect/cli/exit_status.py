@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Collection
@@ -30,7 +31,7 @@ def run_command(command: click.Command, name: str) -> NoReturn:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         where = context.command_path if context is not None else name
-        _exit(where, error.format_message() + _nearest_choice(error), 2)
+        _exit(where, error.format_message() + _nearest_choice(error) + _file_with_dash(error), 2)
     except UserError as error:
         if "--debug" in sys.argv:
             raise
@@ -88,3 +89,12 @@ def _nearest_choice(error: click.ClickException) -> str:
         return ""
     bad_choice = re.match(r"'(.*)' is not one of", error.message)
     return "" if bad_choice is None else did_you_mean(bad_choice[1], map(str, error.param.type.choices))
+
+
+def _file_with_dash(error: click.ClickException) -> str:
+    """Return a hint where the option that is not there is a file whose name begins with a dash."""
+    if not isinstance(error, click.NoSuchOption):
+        return ""
+    names = (name for name in sys.argv[1:] if name.startswith(error.option_name) and os.path.lexists(name))
+    name = next(names, None)
+    return "" if name is None else f" (the file of this name: ./{name})"

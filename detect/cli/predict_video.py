@@ -62,7 +62,10 @@ def predict_on_videos(arguments: VideoArguments) -> NoReturn:
 
     formats = arguments.formats or ("json", "images")
     for name in (name for name in formats if name not in VIDEO_FORMATS and arguments.fps is None):
-        raise UserError(f"--format {name}: expected one of {', '.join(VIDEO_FORMATS)} for a video, found {name}")
+        raise UserError(
+            f"--format {name}: expected one of {', '.join(VIDEO_FORMATS)} for a video, found {name}, which refers to "
+            "image files: save the frames in a folder, and name it with --fps"
+        )
     sources, unreadable = _open_sources(arguments)
     with init_process_group("auto") as group:
         if group.size > 1:

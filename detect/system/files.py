@@ -160,7 +160,7 @@ def require_file(path: Path, expected: str) -> Path:
             raise UserError(f"{path}: expected {expected}, found a folder")
         if path.exists():  # a pipe would keep its reader waiting
             raise UserError(f"{path}: expected {expected}, found a pipe or a device")
-        raise UserError(f"{path}: expected {expected}, found nothing{suggest_path(path)}")
+        raise UserError(f"{path}: expected {expected}, found {_describe_missing(path)}")
     except OSError as error:  # a name too long, a folder that may not be entered
         raise UserError(f"{path}: expected {expected}, found: {error.strerror}") from error
 
@@ -179,8 +179,15 @@ def require_folder(path: Path, expected: str) -> Path:
     if path.is_file():
         raise UserError(f"{path}: expected {expected}, found a file")
     if not path.is_dir():
-        raise UserError(f"{path}: expected {expected}, found nothing{suggest_path(path)}")
+        raise UserError(f"{path}: expected {expected}, found {_describe_missing(path)}")
     return path
+
+
+def _describe_missing(path: Path) -> str:
+    """Return what there is where no file is: a link that leads nowhere, or nothing, with a similar name."""
+    if path.is_symlink():
+        return f"a link to {path.readlink()}, which does not exist"
+    return f"nothing{suggest_path(path)}"
 
 
 def suggest_path(path: Path) -> str:

@@ -116,6 +116,29 @@ OUT_OF_MEMORY = {
 }
 
 
+@pytest.mark.parametrize(
+    ("argument", "hint"),
+    [
+        ("-x", ""),
+        ("-lead.png", " (the file of this name: ./-lead.png)"),
+        ("--lead.png", " (the file of this name: ./--lead.png)"),
+        ("-l", ""),
+        ("-other.png", ""),
+    ],
+)
+def test_a_file_whose_name_begins_with_a_dash_is_taken_for_an_option_and_named(
+    argument: str, hint: str, tmp_path: Path, detect_command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("-lead.png", "--lead.png"):
+        (tmp_path / name).touch()
+    status, out, err = detect_command("predict", "m", argument, "--out", "out")
+    assert (status, out) == (2, "")
+    assert err.startswith("detect predict: No such option")
+    assert err.endswith(f"{hint}\n")
+    assert ("./" in err) is bool(hint)
+
+
 @pytest.mark.parametrize("case", OUT_OF_MEMORY)
 def test_out_of_memory_prints_one_line_with_the_settings_to_lower(
     case: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -288,6 +288,10 @@ def test_formats_without_a_field_for_tracks_are_written_and_said(
         (["CLIP", "--fps", "5"], "--fps: expected images together with it, found a video"),
         (["CLIP", "--annotations", "a.json"], "--annotations: expected images together with it, found a video"),
         (["CLIP", "--format", "cvat"], "--format cvat: expected one of json, csv, coco, voc, yolo, images for a video"),
+        (
+            ["CLIP", "--format", "yolo-labels"],
+            "which refers to image files: save the frames in a folder, and name it with",
+        ),
         (["EMPTY"], "empty.mp4: expected a video, found a file that cannot be opened as one"),
     ],
 )

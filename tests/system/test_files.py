@@ -72,6 +72,9 @@ def test_write_bytes_completes_the_content_before_the_rename(tmp_path: Path, mon
         (files.require_file, "zzz", r"zzz: expected a list, found nothing$"),
         (files.require_file, "folder", r"folder: expected a list, found a folder$"),
         (files.require_file, "foldr/a.txt", r'found nothing \(did you mean "folder"\?\)'),
+        (files.require_file, "broken.txt", r"expected a list, found a link to gone.txt, which does not exist$"),
+        (files.require_folder, "broken.txt", r"expected a list, found a link to gone.txt, which does not exist$"),
+        (files.require_file, "brken.txt", r'found nothing \(did you mean "broken.txt"\?\)'),
         (files.require_file, "zzz/a.txt", r"found nothing \(.* has no zzz\)"),
         (files.require_folder, "foldr", r'expected a list, found nothing \(did you mean "folder"\?\)'),
         (files.require_folder, "file.txt", r"file.txt: expected a list, found a file$"),
@@ -82,6 +85,7 @@ def test_require_file_or_folder_of_a_wrong_path_suggests_a_similar_name(
 ) -> None:
     (tmp_path / "file.txt").touch()
     (tmp_path / "folder").mkdir()
+    (tmp_path / "broken.txt").symlink_to("gone.txt")
     with pytest.raises(UserError, match=message):
         require(tmp_path / name, "a list")
 
