@@ -19,7 +19,8 @@ def output_in_float32(layer: nn.Conv2d | nn.Linear, inputs: Tensor) -> Tensor:
     bf16 costs it in all, and save no time that could be measured.
     """
     device = inputs.device.type
-    if layer.weight.dtype != torch.float32 or not torch.is_autocast_enabled(device):
+    is_rounded = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    if layer.weight.dtype != torch.float32 or not is_rounded:
         return at_least_float32(layer(inputs))
     with torch.autocast(device, enabled=False):
         outputs: Tensor = layer(inputs.float())

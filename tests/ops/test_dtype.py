@@ -58,6 +58,13 @@ def test_output_has_the_type_of_the_weights_at_least(kind: str, dtype: torch.dty
             assert torch.equal(output_in_float32(layer, inputs), output)
 
 
+@pytest.mark.parametrize("kind", ["linear", "convolution"])
+def test_output_on_a_device_without_autocast_has_its_shape(kind: str) -> None:
+    layer, inputs = layer_and_inputs(kind, 4)
+    layer.to("meta")
+    assert output_in_float32(layer, inputs.to("meta")).shape[:2] == (4, 5)
+
+
 def test_gradients_reach_the_weights_under_autocast() -> None:
     layer, inputs = layer_and_inputs("linear", 4)
     with torch.autocast("cpu", torch.bfloat16):
