@@ -19,7 +19,8 @@ from detect.checkpoints.mmdetection_settings import KEYS, settings_of_text
 from detect.checkpoints.validate import class_names, require_complete
 from detect.config import Config, to_dict
 from detect.config.builders.detector import build_preprocess
-from detect.config.files import deep_merge, dotted_keys, parse_config, with_overrides
+from detect.config.files import dotted_keys, parse_config, with_overrides
+from detect.config.merge import deep_merge
 from detect.errors import UserError
 from detect.system.tensor_files import StateDict, load_torch_file, require_state_dict
 

@@ -71,7 +71,8 @@ class DataConfig(ConfigModel):
     join."""
     val: FilePath | Fraction | tuple[SourceConfig, ...] = "val"
     """Validation split: as train, or the fraction of train to split off by a hash of the file name, where
-    near-duplicates stay on one side. If the folder has one list only and neither is set, it is a fifth of that list."""
+    near-duplicates stay on one side. If the folder has one list only and neither is set, it is a fifth of that list.
+    The names train and val that a model or a file has for another data.root count as not set."""
     images: FilePath | None = None
     """Folder of the images (COCO, CSV, CVAT, Label Studio), in the current folder or in data.root; null for the one
     beside the annotation file."""

@@ -10,11 +10,13 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from detect.config import Config, ConfigModel, to_dict
+from detect.config.merge import data_root, deep_merge, settings_to_merge, without_splits_of_other_root
+from detect.config.overrides import nest, nest_overrides, parse_override
 from detect.config.renamed import RENAMED_KEYS, rename_settings
 from detect.config.setting_errors import format_error, section_at, section_in
 from detect.errors import UserError, did_you_mean
 from detect.system.files import require_file, suggest_path
-from detect.system.yaml_files import Dumper, parse_yaml, read_yaml
+from detect.system.yaml_files import Dumper, read_yaml
 
 PACKAGED_FOLDER = Path(__file__).parents[1] / "configs"
 CHECKOUT_FOLDER = Path(__file__).parents[2] / "configs"
@@ -73,20 +75,11 @@ def merge_overrides(
     Values are read as YAML; null is the default of a setting of ``root`` that has no null. Raises UserError for an
     override that is not KEY=VALUE.
     """
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals or not key:
-            raise UserError(f"--set {override}: expected KEY=VALUE")
-        try:
-            nested_setting: Any = parse_yaml(text)
-        except ValueError:
-            raise UserError(f"--set {override}: expected a YAML value, found {text}") from None
-        nested: Any = nested_setting
-        for part in reversed(key.split(".")):
-            nested = {part: nested}
-        settings = deep_merge(settings, rename_settings(nested, "--set"))
-        if nested_setting is None:
-            _drop_null(root, settings, key.split("."))
+    settings = without_splits_of_other_root(settings, data_root(nest_overrides(overrides)))
+    for path, setting in map(parse_override, overrides):
+        settings = deep_merge(settings, rename_settings(nest(path, setting), "--set"))
+        if setting is None:
+            _drop_null(root, settings, path)
     return settings
 
 
@@ -105,7 +98,7 @@ def _drop_null(root: type[BaseModel], settings: dict[str, Any], path: Sequence[s
 
 def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
     """Return the configuration with ``KEY=VALUE`` overrides. Raises UserError."""
-    return parse_config(merge_overrides(to_dict(config), overrides), "--set") if overrides else config
+    return parse_config(merge_overrides(settings_to_merge(config), overrides), "--set") if overrides else config
 
 
 def to_yaml(config: ConfigModel) -> str:
@@ -170,22 +163,5 @@ def _read_with_base(file: Path, children: tuple[Path, ...]) -> dict[str, Any]:
     if base is None:
         return settings
     base_file = require_file(file.parent / str(base), "the base")
-    return deep_merge(_read_with_base(base_file, (*children, file.resolve())), settings)
-
-
-def deep_merge(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
-    """Return ``upper`` merged over ``lower``, section by section.
-
-    Of train.epochs and train.steps the one that ``upper`` sets replaces the other; null sets none.
-    """
-    merged = dict(lower)
-    for key, setting in upper.items():
-        section = merged.get(key)
-        merged[key] = (
-            deep_merge(section, setting) if isinstance(section, dict) and isinstance(setting, dict) else setting
-        )
-    lengths = {"epochs", "steps"}
-    if len({length for length in lengths if upper.get(length) is not None}) == 1:
-        for other in lengths - upper.keys():
-            merged.pop(other, None)
-    return merged
+    inherited = _read_with_base(base_file, (*children, file.resolve()))
+    return deep_merge(without_splits_of_other_root(inherited, data_root(settings)), settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from detect.config import Config, DataConfig
 from detect.data.formats.detect_format import BOX_FORMATS, detect_format, format_signs
@@ -11,6 +12,7 @@ from detect.data.formats.read_folder import list_splits
 from detect.data.formats.split_names import choose_split, guess_split, split_role
 from detect.errors import UserError
 
+SplitKey = Literal["train", "val"]  # of the setting that names a split
 DEFAULT_VAL_FRACTION = 0.2  # of the images, for validation, if the folder has no split for it
 DEFAULT_SPLITS = DataConfig()
 
@@ -38,7 +40,7 @@ def resolve_data(data: DataConfig) -> DataConfig:
         data = data.model_copy(update={"format": detect_format(root)})
     elif data.format != "folders":
         _require_format(data, root)
-    is_train_set, is_val_set = data.train != DEFAULT_SPLITS.train, data.val != DEFAULT_SPLITS.val
+    is_train_set, is_val_set = _is_set(data, "train"), _is_set(data, "val")
     splits = _list_splits(data, root)
     if not splits or (is_train_set and is_val_set):
         return data
@@ -46,6 +48,11 @@ def resolve_data(data: DataConfig) -> DataConfig:
     return data.model_copy(
         update={"train": train, "val": data.val if is_val_set else _choose_val(splits, str(train), root)}
     )
+
+
+def _is_set(data: DataConfig, key: SplitKey) -> bool:
+    """Return whether a split is named: by another name than the default one, or by that name for this folder."""
+    return getattr(data, key) != getattr(DEFAULT_SPLITS, key) or key in data.model_fields_set
 
 
 def choose_splits(splits: Sequence[str], root: Path) -> tuple[str, str | float]:
@@ -108,4 +115,6 @@ def _require_format(data: DataConfig, root: Path) -> None:
     signs = format_signs(root)
     if len(signs) == 1 and data.format not in signs:
         name, sign = next(iter(signs.items()))
-        raise UserError(f"data.format: expected {name}, as {root} has {sign}, found {data.format}")
+        raise UserError(
+            f"data.format: expected {name}, as {root} has {sign}, found {data.format}: --set data.format={name}"
+        )

@@ -9,7 +9,8 @@ from typing import Any
 from detect.config import Config
 from detect.config.builders.anchors import build_anchor_config
 from detect.config.builders.detector import build_preprocess
-from detect.config.files import deep_merge, dotted_keys, merge_overrides, parse_config
+from detect.config.files import dotted_keys, merge_overrides, parse_config
+from detect.config.merge import deep_merge
 from detect.data.annotations import Annotations
 from detect.system.cpu import available_cores
 from detect.system.device import ComputeConfig
