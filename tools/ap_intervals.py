@@ -45,10 +45,10 @@ MASK_RULES = {
 @click.option("--metric", type=click.Choice(list(RULES)), default="coco", show_default=True)
 @click.option("--split", type=click.Choice(["train", "val"]), default="val", show_default=True)
 @options.settings
-def main(model: Path, metric: str, split: str, overrides: tuple[str, ...]) -> None:
+def main(model: Path, metric: str, split: options.Split, overrides: tuple[str, ...]) -> None:
     """Detect on a split and print a table."""
     predictor = load(model, "auto", "fp32", overrides)
-    annotations, notes = read_split_for_model(predictor.config, split, predictor.classes)
+    annotations, notes = read_split_for_model(predictor.config, split, predictor.classes, overrides)
     for line in notes:
         click.echo(line)
     predictions = predict_dataset(predictor, annotations, predictor.config).predictions

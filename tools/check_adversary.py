@@ -24,6 +24,7 @@ from detect.checkpoints.adversary import load_adversary
 from detect.cli.exit_status import run_command
 from detect.config.builders.data import load_split_for_model
 from detect.config.builders.proposals import proposals_for_evaluation
+from detect.config.builders.resolve import SplitKey
 from detect.config.heads import AdversaryConfig
 from detect.data.loading.loader import evaluation_loader
 from detect.errors import UserError
@@ -46,7 +47,7 @@ FloatArray = NDArray[np.float64]
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the masks and of the bootstrap.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the intervals to this file.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of the data.")
-def main(run: Path, split: str, seed: int, json_file: Path | None, settings: tuple[str, ...]) -> None:
+def main(run: Path, split: SplitKey, seed: int, json_file: Path | None, settings: tuple[str, ...]) -> None:
     """Print what each kind of mask costs, and what the adversary's cost more than the random ones."""
     predictor = load(run, overrides=settings)
     adversary = load_adversary(predictor.file).to(predictor.compute.device)
@@ -65,7 +66,9 @@ def main(run: Path, split: str, seed: int, json_file: Path | None, settings: tup
         write_text(json_file, json.dumps(content, indent=1) + "\n")
 
 
-def image_drops(predictor: Predictor, adversary: Adversary, split: str, seed: int) -> Iterator[dict[str, FloatArray]]:
+def image_drops(
+    predictor: Predictor, adversary: Adversary, split: SplitKey, seed: int
+) -> Iterator[dict[str, FloatArray]]:
     """Yield for each image what each kind of mask costs each of its foreground samples, (F,) in -1..1."""
     config, detector, device = predictor.config, predictor.base_detector, predictor.compute.device
     annotations = load_split_for_model(config, split, predictor.classes)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.cli.exit_status import exit_if_unreadable
-from detect.cli.options import Device, Metric, Precision
+from detect.cli.options import Device, Metric, Precision, Split
 from detect.errors import UserError
 from detect.system.cpu import tune_malloc
 from detect.system.files import require_writable_file, write_text
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 def eval_command(
     model: Path,
     model_b: Path | None,
-    split: str,
+    split: Split,
     metric: Metric | None,
     compare: bool,
     save: Path | None,
@@ -92,7 +92,9 @@ def eval_command(
         if model_b is not None:
             models.append(load(model_b, device or "auto", precision_b or precision or "fp32", settings))
         config = models[0].config
-        annotations, notes = group.main_process_first(lambda: read_split_for_model(config, split, models[0].classes))
+        annotations, notes = group.main_process_first(
+            lambda: read_split_for_model(config, split, models[0].classes, overrides)
+        )
         truths = [remap_classes(annotations, predictor.classes) for predictor in models]
         console = Console(quiet=not group.is_main)
         used_metric = metric or default_metric(config)

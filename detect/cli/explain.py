@@ -21,7 +21,7 @@ from detect.cli.explain_methods import (
     check_images,
     check_method_options,
 )
-from detect.cli.options import Device, Precision
+from detect.cli.options import Device, Precision, Split
 from detect.errors import UserError
 from detect.system.cpu import tune_malloc
 from detect.system.files import require_writable_folder
@@ -109,7 +109,7 @@ def explain_command(
     seed: int | None,
     proposals: Path | None,
     annotations: Path | None,
-    split: str | None,
+    split: Split | None,
     overrides: tuple[str, ...],
     device: Device | None,
     precision: Precision | None,

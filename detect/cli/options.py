@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Metric = Literal["coco", "voc07", "voc12"]
+Split = Literal["train", "val"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -126,10 +127,16 @@ def with_slices(overrides: tuple[str, ...], slice_size: str | None, overlap: flo
 
 
 def load_settings(config_file: Path | None, overrides: tuple[str, ...]) -> Config:
-    """Return the settings of a configuration file, or the built-in defaults for None, with the overrides applied."""
-    from detect.config.files import default_config, load_config
+    """Return the settings of a configuration file, or the built-in defaults for None, with the overrides applied.
 
-    return default_config(overrides) if config_file is None else load_config(config_file, overrides)
+    Raises UserError, also for an override that names a split that the built-in shapes do not have.
+    """
+    from detect.config.files import default_config, load_config
+    from detect.config.overrides import refuse_splits_of_shapes
+
+    config = default_config(overrides) if config_file is None else load_config(config_file, overrides)
+    refuse_splits_of_shapes(config, overrides)
+    return config
 
 
 def class_labels(names: str | None, classes: tuple[str, ...]) -> tuple[int, ...]:

@@ -80,6 +80,26 @@ def test_eval_says_which_annotation_ids_pycocotools_misreads(
     assert (line in out) == warns
 
 
+@pytest.mark.parametrize("num_broken", [0, 1, 2])
+def test_eval_says_which_boxes_it_does_not_score(
+    num_broken: int, runs: tuple[Path, Path], shapes_root: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    source = next(shapes_root.rglob("val.json"))
+    document = json.loads(source.read_text(encoding="utf-8"))
+    first, num_boxes = document["annotations"][0], len(document["annotations"])
+    for number in range(1, num_broken + 1):
+        document["annotations"].append(first | {"id": num_boxes + number, "bbox": [700, 10, 40, 40]})
+    (tmp_path / "val.json").write_text(json.dumps(document), encoding="utf-8")
+    data = ["format=coco", f"root={tmp_path}", "val=val", f"images={source.parent / 'val'}"]
+    options = [part for setting in data for part in ("--set", f"data.{setting}")]
+    status, out, err = detect_command("eval", *runs, *options)
+    assert (status, err) == (0, "")
+    line = f"boxes: {num_boxes} kept + {num_broken} dropped + 0 clipped = {num_boxes + num_broken} found"
+    dropped = f"dropped, and not scored: {tmp_path / 'val.json'}: annotation {num_boxes + 1} of "
+    assert out.splitlines()[0] == f"splits: val from val ({len(document['images'])} images)"
+    assert [line in out, dropped in out] == [num_broken > 0] * 2
+
+
 def test_eval_of_a_model_and_itself_finds_no_difference(
     runs: tuple[Path, Path], tmp_path: Path, detect_command: Command
 ) -> None:

@@ -7,25 +7,31 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from detect.config import Config, DataConfig, SourceConfig
-from detect.config.builders.resolve import DEFAULT_SPLITS, resolve_data
+from detect.config import Config, DataConfig
+from detect.config.builders.load_splits import load_setting, render_shapes, setting_sources
+from detect.config.builders.missing_splits import split_origin
+from detect.config.builders.resolve import DEFAULT_SPLITS, SplitKey, resolve_data
 from detect.config.builders.shared_images import NOTHING_SHARED, find_shared_images
-from detect.config.builders.split_notes import describe_empty_val, split_notes, strict_counts
-from detect.config.builders.splits import count_unused, describe_splits, image_folder, split_by_hash
+from detect.config.builders.split_notes import (
+    describe_empty_val,
+    note_findings,
+    split_notes,
+    strict_counts,
+    usage_notes,
+)
+from detect.config.builders.splits import count_unused, describe_setting, describe_splits, split_by_hash
 from detect.config.builders.training_split import prepare_training
+from detect.config.overrides import refuse_splits_of_shapes
 from detect.data.annotations import Annotations
-from detect.data.findings import DatasetFinding
 from detect.data.formats.annotation_files import annotation_file
 from detect.data.formats.coco_json import id_warning, load_document
-from detect.data.formats.report import Report, strict_report, summarize
+from detect.data.formats.report import Report, strict_report
 from detect.data.loading.transforms import Augment
-from detect.data.shapes import dataset as shapes
-from detect.data.sources import Source, load_sources, remap_classes, require_masks
-from detect.data.usage import DataUsage, data_usage, skipped_images
+from detect.data.sources import remap_classes, require_masks
+from detect.data.usage import DataUsage, data_usage
 from detect.errors import UserError
-from detect.system.files import require_folder
 
-SplitSetting = str | tuple[SourceConfig, ...]
+SPLIT_KEYS: tuple[SplitKey, ...] = ("train", "val")
 
 
 @dataclass(frozen=True)
@@ -61,13 +67,13 @@ def read_splits(config: Config, *, compare_images: bool = True) -> Splits:
     compare_images: count the images that are in both splits too, which takes a look at every file.
     """
     resolved = resolve_data(config.data)
-    data = _render_shapes(resolved)
+    data = render_shapes(resolved)
     report, masks = strict_report(), config.model.predicts_masks
     notes: tuple[str, ...] = ()
     if isinstance(data.val, float | int):
-        train, val, notes = split_by_hash(_load_sources(data, data.train, data.classes, report, masks), float(data.val))
+        train, val, notes = split_by_hash(load_setting(data, "train", report, masks), float(data.val))
     else:
-        train, val = (_load_sources(data, setting, data.classes, report, masks) for setting in (data.train, data.val))
+        train, val = (load_setting(data, key, report, masks) for key in SPLIT_KEYS)
         classes = _join_classes(train.classes, val.classes, data)
         train, val = remap_classes(train, classes), remap_classes(val, classes)
     if len(train) == 0:
@@ -85,7 +91,7 @@ def read_splits(config: Config, *, compare_images: bool = True) -> Splits:
     notes = (
         *split_notes(data, train, val, unused, shared),
         *notes,
-        *_note_findings(data, [train, val], report.findings),
+        *note_findings(data, [train, val], report.findings),
     )
     notes = notes[1:] if resolved.format == "shapes" else notes
     training = prepare_training(train, config)
@@ -100,15 +106,33 @@ def read_splits(config: Config, *, compare_images: bool = True) -> Splits:
     )
 
 
-def load_split(config: Config, split: str) -> Annotations:
-    """Return one split (train or val) with its own classes and its difficult objects; the other need not exist.
+def load_split(config: Config, split: SplitKey) -> Annotations:
+    """Return one split with its own classes and its difficult objects; the other need not exist.
 
     There are no masks.
     """
-    return _load_split(_render_shapes(resolve_data(config.data)), split, strict_report())[0]
+    return read_split(config, split)[0]
 
 
-def load_split_for_model(config: Config, split: str, classes: Sequence[str]) -> Annotations:
+def read_split(
+    config: Config, split: SplitKey, overrides: Sequence[str] | None = None, masks: bool = False
+) -> tuple[Annotations, tuple[str, ...]]:
+    """Return the split of ``load_split``, and the lines on it: where it is from, and what the reader left out or noted.
+
+    overrides: the KEY=VALUE settings by which ``config`` differs from that of a model, for the message on a split that
+    the folder does not have; masks: whether to read masks.
+    """
+    refuse_splits_of_shapes(config, overrides or ())
+    data, report = render_shapes(resolve_data(config.data)), strict_report()
+    origin = "" if overrides is None else split_origin(split, overrides)
+    parts, line = _load_parts(data, split, report, masks, origin)
+    loaded = parts[-1] if split == "val" else parts[0]
+    if config.data.format == "shapes":
+        return loaded, ()
+    return loaded, (line, *note_findings(data, [loaded], report.findings), *usage_notes(parts, report.findings))
+
+
+def load_split_for_model(config: Config, split: SplitKey, classes: Sequence[str]) -> Annotations:
     """Return a split with the labels of a model's ``classes``, and masks where it predicts them, for its evaluation.
 
     Raises UserError for a split without images, and for an object of a class that the model does not have.
@@ -116,28 +140,46 @@ def load_split_for_model(config: Config, split: str, classes: Sequence[str]) -> 
     return read_split_for_model(config, split, classes)[0]
 
 
-def read_split_for_model(config: Config, split: str, classes: Sequence[str]) -> tuple[Annotations, tuple[str, ...]]:
-    """Return the split of ``load_split_for_model``, and the lines on it: where it is from, and what the reader noted.
+def read_split_for_model(
+    config: Config, split: SplitKey, classes: Sequence[str], overrides: Sequence[str] | None = None
+) -> tuple[Annotations, tuple[str, ...]]:
+    """Return the split of ``load_split_for_model``, and the lines on it, as ``read_split`` does.
 
     Raises UserError as it does.
     """
-    data, report = _render_shapes(resolve_data(config.data)), strict_report()
-    loaded, line = _load_split(data, split, report, config.model.predicts_masks)
+    loaded, notes = read_split(config, split, overrides, config.model.predicts_masks)
     if len(loaded) == 0:
         raise UserError(f"data.{split}: expected at least one image, found none in {config.data.root}")
-    notes = () if config.data.format == "shapes" else (line, *_note_findings(data, [loaded], report.findings))
-    return remap_classes(loaded, classes), notes
+    try:
+        return remap_classes(loaded, classes), notes
+    except UserError as error:
+        raise UserError(
+            f"{error}, in {_label_files(config, split)}: a class that the model does not have cannot be scored, so "
+            "rename it in the labels or remove its objects"
+        ) from None
 
 
-def _load_split(data: DataConfig, split: str, report: Report, masks: bool = False) -> tuple[Annotations, str]:
-    """Return one split, and the line on it: with all counts where a hash makes it, else with its own."""
+def _load_parts(
+    data: DataConfig, split: SplitKey, report: Report, masks: bool, origin: str
+) -> tuple[list[Annotations], str]:
+    """Return one split, or train and val where a hash makes them, and the line on it, which then has all counts."""
     if isinstance(data.val, float | int):
-        train, val, _ = split_by_hash(_load_sources(data, data.train, data.classes, report, masks), float(data.val))
-        line = describe_splits(data, train, val, count_unused(data, [train, val], report))
-        return (val if split == "val" else train), line
-    loaded = _load_sources(data, data.train if split == "train" else data.val, data.classes, report, masks)
+        train, val, _ = split_by_hash(load_setting(data, "train", report, masks, origin), float(data.val))
+        return [train, val], describe_splits(data, train, val, count_unused(data, [train, val], report))
+    loaded = load_setting(data, split, report, masks, origin)
     is_val = split == "val"
-    return loaded, describe_splits(data, None if is_val else loaded, loaded if is_val else None, {})
+    return [loaded], describe_splits(data, None if is_val else loaded, loaded if is_val else None, {})
+
+
+def _label_files(config: Config, split: SplitKey) -> str:
+    """Return the annotation file of a split, else its name and its folder."""
+    data = resolve_data(config.data)
+    key: SplitKey = "train" if isinstance(data.val, float | int) else split
+    setting = getattr(data, key)
+    suffix = {"coco": ".json", "csv": ".csv"}.get(data.format)
+    if suffix is not None and isinstance(setting, str):
+        return str(annotation_file(Path(data.root), setting, suffix))
+    return f"the labels of data.{key} ({describe_setting(setting)}) in {data.root}"
 
 
 def annotation_id_warnings(config: Config, split: str) -> list[str]:
@@ -146,7 +188,7 @@ def annotation_id_warnings(config: Config, split: str) -> list[str]:
     if data.format != "coco":
         return []
     setting = data.train if split == "train" or isinstance(data.val, float | int) else data.val
-    files = [annotation_file(source.root, source.selection, ".json") for source in _sources(data, setting)]
+    files = [annotation_file(source.root, source.selection, ".json") for source in setting_sources(data, setting)]
     warnings = [(file, id_warning(load_document(file).get("annotations") or [])) for file in files]
     return [f"{file}: {warning}" for file, warning in warnings if warning is not None]
 
@@ -163,57 +205,6 @@ def build_augment(config: Config) -> Augment:
     return Augment(flip=settings.flip, crop=settings.crop, color_jitter=settings.color_jitter)
 
 
-def _render_shapes(data: DataConfig) -> DataConfig:
-    """Return settings that read the built-in data set as COCO data, rendered if it does not exist yet."""
-    if data.format != "shapes":
-        return data
-    folder = shapes.prepare_shapes(Path(data.root), data.seed, data.train_images, data.val_images, data.occlusion)
-    sources = {
-        split: (SourceConfig(root=str(folder), annotations=f"{split}.json", images=split),)
-        for split in ("train", "val")
-    }
-    return data.model_copy(update={"format": "coco", "root": str(folder), **sources})
-
-
-def _note_findings(
-    data: DataConfig, parts: Sequence[Annotations], findings: Sequence[DatasetFinding]
-) -> tuple[str, ...]:
-    """Return a line for each kind of what the readers noted."""
-    files = {part.file(index) for part in parts for index in range(len(part))} if findings else set()
-    skipped = skipped_images(findings, files)
-    lines = summarize([finding for finding in findings if finding not in skipped])
-    if skipped:
-        labels = {"labelme": "JSON file", "label-studio": "annotation", "folders": "folder of a class"}
-        missing = labels.get(data.format, "XML file")
-        cure = "move each into one" if data.format == "folders" else "detect data inspect"
-        lines.append(f"{len(skipped)} images of {data.root} have no {missing} and are not used: {cure}")
-    return tuple(lines)
-
-
-def _load_sources(
-    data: DataConfig, setting: SplitSetting, classes: Sequence[str] | None, report: Report, masks: bool
-) -> Annotations:
-    """Return the annotations of one split, read by the reader of its format; report, masks: as in ``load_sources``."""
-    if data.format == "shapes" or data.format == "auto":
-        raise ValueError(f"{data.format}: expected a format with a reader of its own")
-    return load_sources(data.format, _sources(data, setting), classes, report, data.encoding, masks)
-
-
-def _sources(data: DataConfig, setting: SplitSetting) -> list[Source]:
-    """Return the sources that a split is joined from."""
-    if isinstance(setting, str):
-        root = require_folder(Path(data.root), "the folder data.root")
-        return [Source(root, setting, image_folder(data))]
-    return [
-        Source(
-            require_folder(Path(source.root), "a source's root"),
-            source.list or source.annotations or "",
-            None if source.images is None else Path(source.images),
-        )
-        for source in setting
-    ]
-
-
 def _join_classes(train: Sequence[str], val: Sequence[str], data: DataConfig) -> list[str]:
     """Return the class names of both splits, sorted if the format has no order of its own."""
     if data.classes is not None:
@@ -223,8 +214,14 @@ def _join_classes(train: Sequence[str], val: Sequence[str], data: DataConfig) ->
     return [*train, *(name for name in val if name not in train)]
 
 
-def list_images(config: Config, splits: Sequence[str]) -> list[Path]:
+def list_images(config: Config, splits: Sequence[SplitKey]) -> list[Path]:
     """Return the image files of these splits, each once."""
-    loaded = [load_split(config, split) for split in splits]
-    files = (annotations.file(index) for annotations in loaded for index in range(len(annotations)))
-    return [Path(file) for file in dict.fromkeys(files)]
+    return read_image_files(config, splits)[0]
+
+
+def read_image_files(config: Config, splits: Sequence[SplitKey]) -> tuple[list[Path], tuple[str, ...]]:
+    """Return the image files of these splits, each once, and the lines on the splits."""
+    read = [read_split(config, split) for split in splits]
+    files = (part.file(index) for part, _ in read for index in range(len(part)))
+    notes = dict.fromkeys(note for _, of_part in read for note in of_part)
+    return [Path(file) for file in dict.fromkeys(files)], tuple(notes)

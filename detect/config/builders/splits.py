@@ -118,11 +118,15 @@ def describe_splits(data: DataConfig, train: Sized | None, val: Sized | None, un
     if isinstance(data.val, float | int) and train is not None and val is not None:
         total = _images(len(train) + len(val))
         has_name = bool(unused) or data.train != ONLY_SPLIT
-        images = f"{_name(data.train)} ({total})" if has_name else f"all {total}"
+        images = f"{describe_setting(data.train)} ({total})" if has_name else f"all {total}"
         line = f"splits: {images} split by a hash of the file names: {len(train)} to train, {len(val)} to validate"
     else:
         both = (("train", data.train, train), ("val", data.val, val))
-        parts = (f"{role} from {_name(name)} ({_images(len(part))})" for role, name, part in both if part is not None)
+        parts = (
+            f"{role} from {describe_setting(name)} ({_images(len(part))})"
+            for role, name, part in both
+            if part is not None
+        )
         line = f"splits: {', '.join(parts)}"
     return f"{line}{_describe_unused(unused)}"
 
@@ -183,7 +187,7 @@ def _list_counts(counts: Mapping[str, int]) -> str:
     )
 
 
-def _name(setting: str | float | tuple[SourceConfig, ...]) -> str:
+def describe_setting(setting: str | float | tuple[SourceConfig, ...]) -> str:
     """Return the name of a split, or how many sources it is joined from."""
     if not isinstance(setting, tuple):
         return str(setting)

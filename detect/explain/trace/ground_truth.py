@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from detect.config.builders.data import default_metric, load_split_for_model
+from detect.config.builders.resolve import SplitKey
 from detect.data.annotations import Annotations, ImageAnnotation
 from detect.data.formats.coco import read_coco
 from detect.evaluation.analysis.matches import METRIC_RULES, match, matched_objects
@@ -31,7 +32,7 @@ class ImageGroundTruth:
 
 
 def read_ground_truth(
-    predictor: Predictor, images: Sequence[Path], annotations: Path | None, split: str | None
+    predictor: Predictor, images: Sequence[Path], annotations: Path | None, split: SplitKey | None
 ) -> ImageGroundTruth:
     """Return the ground truth of images by their path: of a split, or of a COCO file whose images match by name."""
     metric = default_metric(predictor.config)
