@@ -139,6 +139,8 @@ def quantize(
         f"{out}: {format_bytes(written.size)}; {written.num_int8} of {written.num_layers} layers in int8; "
         f"calibrated on {format_count(written.num_photos, 'photo')}"
     )
+    for note in written.notes:
+        print(note)
     choice = written.float_choice
     if choice is not None and choice.layers:
         Console().print(_float_layers_table(choice.layers))

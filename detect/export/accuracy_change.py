@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from detect.config import Config
 from detect.config.builders.data import default_metric, read_split_for_model
@@ -21,7 +21,7 @@ from detect.inference.predictor import Predictor
 class AccuracyChange:
     """The scores of a model before and after a change on the same images, and their comparison.
 
-    unreadable: a line for each image that cannot be read, which is in neither score.
+    unreadable: a line for each image that cannot be read, which is in neither score; notes: lines on the split.
     """
 
     num_images: int
@@ -29,17 +29,18 @@ class AccuracyChange:
     after: Score
     comparison: RunComparison
     unreadable: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def accuracy_change(before: Predictor, after: Predictor, config: Config) -> tuple[AccuracyChange | None, str]:
     """Return the change of the scores on the validation split; where there are none, None and the reason."""
     try:
-        annotations, _ = read_split_for_model(config, "val", before.classes)
+        annotations, notes = read_split_for_model(config, "val", before.classes)
     except UserError as error:
         return None, str(error)
     if not len(annotations.boxes):
         return None, f"{config.data.root}: expected labelled objects to score, found none"
-    return _compare(before, after, annotations, config), ""
+    return replace(_compare(before, after, annotations, config), notes=notes), ""
 
 
 def mean_ap(predictor: Predictor, labelled: Annotations, config: Config) -> float:

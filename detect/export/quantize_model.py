@@ -47,12 +47,15 @@ RANKING_PHOTOS = 20  # by which layers are ranked: each costs a load of the grap
 
 @dataclass(frozen=True)
 class Calibration:
-    """The photos that set the ranges of int8; labelled: the same photos with the objects of the model's classes, None
-    where they have none.
+    """The photos that set the ranges of int8.
+
+    labelled: the same photos with the objects of the model's classes, None where they have none; notes: lines on the
+    split that they are of.
     """
 
     photos: tuple[Path, ...]
     labelled: Annotations | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class QuantizedModel:
 
     float_choice: the layers that went back to float, with what they cost, and the drop that remains on the photos to
     calibrate with, None where these have no labels; change: what int8 does to the mAP, or None with the reason in
-    ``not_compared``.
+    ``not_compared``; notes: lines on the splits that were read.
     """
 
     size: int
@@ -71,6 +74,7 @@ class QuantizedModel:
     float_choice: FloatChoice | None
     change: AccuracyChange | None
     not_compared: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def quantize_model(
@@ -126,6 +130,7 @@ def quantize_model(
         float_choice=choice,
         change=change,
         not_compared=reason,
+        notes=tuple(dict.fromkeys([*calibration.notes, *(change.notes if change is not None else ())])),
     )
 
 
@@ -196,12 +201,14 @@ def read_calibration(predictor: Predictor, config: Config, root: Path, count: in
     """
     if config.data.format == "auto" and not format_signs(Path(config.data.root)):
         return Calibration(photos=tuple(sorted(find_images([str(root)]), key=_draw_key)[:count]), labelled=None)
-    annotations, _ = read_split_for_model(config, "train", predictor.classes)
+    annotations, notes = read_split_for_model(config, "train", predictor.classes)
     files = [Path(annotations.file(index)) for index in range(len(annotations))]
     indices = sorted(range(len(files)), key=lambda index: _draw_key(files[index]))[:count]
     labelled = select(annotations, indices)
     return Calibration(
-        photos=tuple(files[index] for index in indices), labelled=labelled if len(labelled.boxes) else None
+        photos=tuple(files[index] for index in indices),
+        labelled=labelled if len(labelled.boxes) else None,
+        notes=notes,
     )
 
 

@@ -132,6 +132,8 @@ def test_a_model_compared_with_itself_changes_nothing(model: Path, tmp_path: Pat
     change, reason = accuracy_change(predictor, predictor, config)
     assert change is not None, reason
     assert change.num_images == len(PHOTOS)
+    lines = [f"splits: {split} from {root / split}.json (3 images)" for split in ("train", "val")]
+    assert [calibration.notes[0], change.notes[0]] == lines
     assert change.comparison.mAP is not None
     assert change.comparison.mAP.interval.value == 0
     (root / "images" / PHOTOS[1].name).write_bytes(b"damaged")
