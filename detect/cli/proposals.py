@@ -11,7 +11,8 @@ from rich.console import Console
 from detect.cli import options
 from detect.cli.exit_status import exit_if_unreadable
 from detect.cli.group import Group
-from detect.cli.proposals_recall import SPLITS, load_rpn_proposals, recall_command
+from detect.cli.options import Split
+from detect.cli.proposals_recall import SPLITS, load_rpn_proposals, print_lines, recall_command
 from detect.errors import UserError
 from detect.system.cpu import tune_malloc
 from detect.system.files import format_bytes
@@ -75,7 +76,7 @@ def make(
     overrides: tuple[str, ...],
     out: Path,
     mode: str,
-    split: str | None,
+    split: Split | None,
     workers: int | None,
     resize_to: int | None,
     min_side_width: int,
@@ -90,7 +91,7 @@ def make(
     An interrupted run resumes when the same command is given again. An existing file is extended: images whose bytes
     have not changed are not searched again.
     """
-    splits = ["train", "val"] if split is None else [split]
+    splits: list[Split] = ["train", "val"] if split is None else [split]
     if model is not None:
         if paths:
             raise UserError("--model: expected a data set (its own, or by --set), found PATH...")
@@ -102,7 +103,7 @@ def make(
     if paths and split is not None:
         raise UserError("--split: expected a data set by --set together with it, found PATH...")
     tune_malloc()
-    from detect.config.builders.data import list_images
+    from detect.config.builders.data import read_image_files
     from detect.inference.find_images import search_images
     from detect.proposals.files import require_writable_npz
     from detect.proposals.search_dataset import make_proposals
@@ -123,10 +124,10 @@ def make(
     if paths:
         search = search_images(paths)
         images = list(search.images)
-        for note in search.notes():
-            print(note, flush=True)
+        print_lines(search.notes())
     else:
-        images = list_images(options.load_settings(None, overrides), splits)
+        images, notes = read_image_files(options.load_settings(None, overrides), splits)
+        print_lines(notes)
     with show_progress(Console(), "searching", len(images), "images") as progress:
         summary = make_proposals(images, out, settings, workers or available_cores(), progress)
     reused = f", {summary.num_reused} images searched before" if summary.num_reused else ""
@@ -146,7 +147,7 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
         raise UserError(f"--k: expected whole numbers such as 50,100, found {text}") from None
 
 
-def _write_rpn_proposals(model: str, overrides: tuple[str, ...], splits: Sequence[str], out: Path) -> None:
+def _write_rpn_proposals(model: str, overrides: tuple[str, ...], splits: Sequence[Split], out: Path) -> None:
     tune_malloc()
     from detect.inference.rpn_proposals import write_rpn_proposals
     from detect.proposals.files import require_writable_npz
@@ -155,7 +156,9 @@ def _write_rpn_proposals(model: str, overrides: tuple[str, ...], splits: Sequenc
     require_writable_npz(out)
     if out.exists():
         raise UserError(f"{out}: expected a new file, found one that exists")
-    split_proposals = [load_rpn_proposals(model, overrides, split, None, None) for split in splits]
+    loaded = [load_rpn_proposals(model, overrides, split, None, None) for split in splits]
+    print_lines(dict.fromkeys(note for _, notes in loaded for note in notes))
+    split_proposals = [proposals for proposals, _ in loaded]
     count = sum(len(split) for split in split_proposals)
     with show_progress(Console(), "proposing", count, "images") as progress:
         proposal_file = write_rpn_proposals(split_proposals, out, progress)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.cli.exit_status import exit_if_unreadable
-from detect.cli.options import Device, Precision
+from detect.cli.options import Device, Precision, Split
 from detect.errors import UserError
 from detect.system.cpu import tune_malloc
 from detect.system.files import require_writable_file
@@ -44,7 +44,7 @@ def recall_command(
     file: Path | None,
     model: Path | None,
     overrides: tuple[str, ...],
-    split: str,
+    split: Split,
     json_file: Path | None,
     figure_file: Path | None,
     old_figure_file: Path | None,
@@ -78,7 +78,8 @@ def recall_command(
         proposals: FileProposals | RPNProposals = _read_file_proposals(file, overrides, split)
         title = f"{file.name}, {split}"
     else:
-        proposals = load_rpn_proposals(str(model), overrides, split, device, precision)
+        proposals, notes = load_rpn_proposals(str(model), overrides, split, device, precision)
+        print_lines(notes)
         title = f"RPN of {model}, {split}"
     figure_path = require_writable_file(figure_file or proposals.path.with_name(f"{proposals.path.stem}-recall.png"))
     console = Console()
@@ -98,16 +99,16 @@ def recall_command(
     exit_if_unreadable(proposals.unreadable, len(proposals))
 
 
-def _read_file_proposals(file: Path, overrides: tuple[str, ...], split: str) -> FileProposals:
-    """Read the proposals of a file, and report how many images have no entry in it."""
-    from detect.config.builders.data import load_split
+def _read_file_proposals(file: Path, overrides: tuple[str, ...], split: Split) -> FileProposals:
+    """Read the proposals of a file, and print the lines on the split and how many images have no entry in the file."""
+    from detect.config.builders.data import read_split
     from detect.inference.rpn_proposals import align_file_proposals
     from detect.proposals.files import read_proposals
 
     proposal_file = read_proposals(file)
-    split_proposals = align_file_proposals(
-        file, proposal_file, load_split(options.load_settings(None, overrides), split)
-    )
+    annotations, notes = read_split(options.load_settings(None, overrides), split)
+    print_lines(notes)
+    split_proposals = align_file_proposals(file, proposal_file, annotations)
     missing = split_proposals.missing
     if missing:
         print(
@@ -118,17 +119,31 @@ def _read_file_proposals(file: Path, overrides: tuple[str, ...], split: str) -> 
 
 
 def load_rpn_proposals(
-    model: str, overrides: tuple[str, ...], split: str, device: Device | None, precision: Precision | None
-) -> RPNProposals:
-    """Return the proposals of a model's RPN for a split. Raises UserError for a model without an RPN."""
-    from detect.config.builders.data import load_split
+    model: str,
+    overrides: tuple[str, ...],
+    split: Split,
+    device: Device | None,
+    precision: Precision | None,
+) -> tuple[RPNProposals, tuple[str, ...]]:
+    """Return the proposals of a model's RPN for a split, and the lines on the split.
+
+    Raises UserError for a model without an RPN.
+    """
+    from detect.config.builders.data import read_split
     from detect.inference.load import load
     from detect.inference.rpn_proposals import RPNProposals
 
     predictor = load(model, device or "auto", precision or "fp32", overrides)
     if predictor.proposal_search is not None:
         raise UserError(f"--model {model}: expected a model with an RPN, found one with precomputed proposals")
-    return RPNProposals(predictor, load_split(predictor.config, split), predictor.config)
+    annotations, notes = read_split(predictor.config, split, overrides)
+    return RPNProposals(predictor, annotations, predictor.config), notes
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines as they are, before what takes longer."""
+    for line in lines:
+        print(line, flush=True)
 
 
 def _with_progress(images: Iterable[ProposalsAndObjects], progress: ProgressDisplay) -> Iterator[ProposalsAndObjects]:
