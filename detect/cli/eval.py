@@ -106,6 +106,10 @@ def eval_command(
     if not group.is_main:
         return
     content = _score(truths, passes, used_metric, compare, console)
+    if precision_b is not None:
+        first, second = (predictor.compute.precision for predictor in models)
+        content["precisions"] = [first, second]
+        console.print(f"precision: {first} of the first, {second} of the second")
     if save is not None:
         write_json(save, passes[0].predictions, models[0].classes)
     if json_file is not None:

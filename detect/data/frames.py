@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -29,12 +30,14 @@ def frames_of(image: ImageFile.ImageFile) -> int:
 
     Pages of a TIFF that are smaller copies or masks of another are not counted, nor frames from a damaged one on.
     """
-    if isinstance(image, TiffImageFile):
-        return max(_count_pages(image), 1)
-    try:
-        return int(getattr(image, "n_frames", 1)) if image.format in _FORMATS else 1
-    except Exception:  # decoders raise almost any exception for damaged bytes
-        return 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns about damaged frames, without the name of the file
+        if isinstance(image, TiffImageFile):
+            return max(_count_pages(image), 1)
+        try:
+            return int(getattr(image, "n_frames", 1)) if image.format in _FORMATS else 1
+        except Exception:  # decoders raise almost any exception for damaged bytes
+            return 1
 
 
 def _count_pages(image: TiffImageFile) -> int:

@@ -65,7 +65,7 @@ def write_results(
     """Write each format to a file or folder in ``out``. If ``ids`` is None, coco gets a second file with its ids.
 
     scores: the lowest score of each format; other names than those of formats are ignored. ``frames.csv`` counts the
-    detections of the highest of these scores, as the summary does.
+    detections of the highest of these scores, and those that continue a track.
     """
     if any(prediction.frame for prediction in predictions):
         highest = max(scores.values())

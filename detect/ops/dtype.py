@@ -14,9 +14,8 @@ def at_least_float32(values: Tensor) -> Tensor:
 def output_in_float32(layer: nn.Conv2d | nn.Linear, inputs: Tensor) -> Tensor:
     """Return what a layer computes, in float32 at least, also under autocast, if that is the type of its weights.
 
-    This is for the layers that end a network. bf16 has three digits: a logit of 5 is rounded to a multiple of 1/32,
-    which exchanges the order of detections. Rounded outputs cost the packaged detector 0.004 of its mAP, half of what
-    bf16 costs it in all, and save no time that could be measured.
+    This is for logits and deltas. bf16 has three digits: a logit of 5 is rounded to a multiple of 1/32, which makes
+    ties of scores. Rounded, they brought the packaged detector to a mAP of 0.704 in bf16, else 0.708 (float32: 0.712).
     """
     device = inputs.device.type
     is_rounded = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)

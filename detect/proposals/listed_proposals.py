@@ -40,7 +40,7 @@ def read_mat(path: Path) -> list[tuple[str, Proposals]]:
     names, boxes = cells["images"].ravel(), cells["boxes"].ravel()
     scores = cells["scores"].ravel() if "scores" in cells else [None] * len(boxes)
     if not len(names) == len(boxes) == len(scores):
-        raise ValueError(f"{len(names)} images, {len(boxes)} sets of boxes and {len(scores)} of scores")
+        raise ValueError(f"{len(names)} images, {len(boxes)} cells of boxes and {len(scores)} of scores")
     images = []
     for cell, cell_boxes, cell_scores in zip(names, boxes, scores, strict=True):
         name = str(np.ravel(cell)[0])

@@ -101,19 +101,17 @@ class Service:
             return _error(500, f"the model failed: {first_line(error)}")
 
     async def _predict(self, request: Request) -> Response:
-        require_known("query", request.query_params, ["score"])
-        score = _number(request, "score", self.score, 0, 1)
         image = await self._read_image(request, "score")
+        score = _number(request, "score", self.score, 0, 1)
         detections = await self._in_time(self.batcher.detect(partial(self._decode, image)))
         record = image_record(detections.above(score).to_prediction(), self.predictor.classes)
         return JSONResponse(record | {"file": image.name})
 
     async def _explain(self, request: Request) -> Response:
-        require_known("query", request.query_params, ["rank"])
+        image = await self._read_image(request, "rank")
         rank = _number(request, "rank", 1.0, 1, 10_000)
         if not rank.is_integer():
             raise RequestError(400, f"rank: expected a whole number, found {rank:g}")
-        image = await self._read_image(request, "rank")
 
         def explain() -> dict[str, Any]:
             return explain_box(self.predictor, self._decode(image), int(rank))
@@ -126,7 +124,7 @@ class Service:
     async def _read_image(self, request: Request, query_key: str) -> RequestImage:
         """Return the image of a request. Raises RequestError 408 for one that is sent too slowly, 413, 400.
 
-        query_key: what the query may have, which is named to those who send it with the image.
+        query_key: all that the query may have, which is named to those who send it with the image.
         """
         declared = request.headers.get("content-length")
         try:
@@ -135,6 +133,8 @@ class Service:
             )
         except TimeoutError:
             raise RequestError(408, f"expected the request within {self.limits.seconds:g} s, found a part") from None
+        # Not before the body is read: the connection would be closed while the client still sends, and the answer lost.
+        require_known("query", request.query_params, [query_key])
         return parse_image(body, request.headers.get("content-type", ""), query_key)
 
     async def _in_time(self, answer: Awaitable[Any]) -> Any:

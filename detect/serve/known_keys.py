@@ -17,7 +17,7 @@ def require_known(place: str, keys: Iterable[str], known: Sequence[str], query_k
     """
     for key in keys:
         if key not in known:
-            expected = f"no other keys than {', '.join(known)}" if known else "one file and no other part"
+            expected = f"no other keys than {', '.join(known)}" if known else "one part with a file name and no other"
             printable = key[:_MAX_COMPARED].encode("utf-8", "backslashreplace").decode()
             hint = did_you_mean(printable, [*known, *(f"?{name}=" for name in query_keys)])
             raise RequestError(400, f"{place}: expected {expected}, found {shorten(printable)}{hint}")

@@ -116,9 +116,11 @@ def test_eval_of_a_model_in_two_precisions_scores_each_in_its_own(
 ) -> None:
     pairs = {"both": ("--precision", "bf16", "--precision-b", "fp32"), "second": ("--precision-b", "bf16")}
     for name, precisions in pairs.items():
-        status, _, err = detect_command("eval", runs[0], runs[0], *precisions, "--json", tmp_path / f"{name}.json")
+        status, out, err = detect_command("eval", runs[0], runs[0], *precisions, "--json", tmp_path / f"{name}.json")
         assert (status, err) == (0, "")
+        assert "precision: " in out
     both, second = (json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8")) for name in pairs)
+    assert (both["precisions"], second["precisions"]) == (["bf16", "fp32"], ["fp32", "bf16"])
     assert both["AP"] == second["second"]["AP"]
     assert both["second"]["AP"] == second["AP"]
     assert both["difference"]["AP"]["value"] == -second["difference"]["AP"]["value"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import warnings
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,17 @@ def test_smaller_copies_and_masks_of_a_tiff_are_not_counted(kind: int, count: in
 def test_frames_of_a_file_that_is_cut_off_are_not_counted(name: str, cut: int) -> None:
     content = encode(name, RED, BLUE, GREEN)
     assert 1 <= count_frames(content[:-cut]) < 3
+
+
+def test_a_tiff_whose_next_page_lies_outside_the_file_warns_of_nothing() -> None:
+    content = encode("TIFF", RED, BLUE)
+    (first,) = struct.unpack_from("<I", content, 4)
+    (num_tags,) = struct.unpack_from("<H", content, first)
+    next_page = first + 2 + 12 * num_tags
+    outside = content[:next_page] + struct.pack("<I", len(content) + 1000) + content[next_page + 4 :]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert count_frames(outside) == 1
 
 
 def test_unread_frames_are_said_in_one_line(tmp_path: Path) -> None:

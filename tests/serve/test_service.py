@@ -115,9 +115,14 @@ FORM, JSON, BASE64 = "multipart/form-data; boundary=x", "application/json", "iVB
         ("/predict?score=0.9&rank=1", b"", "image/png", 'query: expected no other keys than score, found "rank"'),
         ("/explain?rnak=2", b"", "image/png", 'keys than rank, found "rnak" (did you mean "rank"?)'),
         ("/predict?a%0Ab=2", b"", "image/png", 'keys than score, found "a\\nb"'),
-        ("/predict", form(b"abc", b'name="score"'), FORM, 'form: expected one file and no other part, found "score"'),
+        (
+            "/predict",
+            form(b"abc", b'name="score"'),
+            FORM,
+            'form: expected one part with a file name and no other, found "score"',
+        ),
         ("/predict", form(b"abc", b"name=score"), FORM, 'found "score" (did you mean "?score="?)'),
-        ("/predict", form(b"abc", b"x"), FORM, 'form: expected one file and no other part, found ""'),
+        ("/predict", form(b"abc", b"x"), FORM, 'form: expected one part with a file name and no other, found ""'),
         ("/predict", form(b"abc", b'name="a"; filename=a.png'), FORM, None),
         ("/predict", dumped(image=BASE64, name="a.png"), JSON, None),
         (
@@ -147,6 +152,16 @@ def test_keys_that_the_service_does_not_know_are_refused(
     assert answer.status == (422 if message is None else 400)
     assert (message or "expected an image, found") in answer.content["error"]
     assert len(answer.content["error"].splitlines()) == 1
+
+
+@pytest.mark.parametrize("path", ["/predict?scroe=0.9", "/predict?score=7", "/explain?rank=1.5"])
+def test_a_query_is_refused_after_a_large_image_was_sent(
+    path: str, start_server: Callable[..., Any], photo: bytes
+) -> None:
+    with start_server(replace(LIMITS, num_bytes=10_000_000)) as client:
+        answer = client.send("POST", path, photo + bytes(5_000_000))
+    assert answer.status == 400
+    assert answer.content["error"].startswith(("query: ", "score: ", "rank: "))
 
 
 def test_an_image_of_too_many_pixels_is_refused_by_its_header(client: Client) -> None:

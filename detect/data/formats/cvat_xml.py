@@ -116,7 +116,7 @@ def _label_names(tree: Element) -> tuple[str, ...] | None:
 
 def _count_unread(image: Element) -> int:
     """Return how many tags an image has, and how many attributes of its shapes are none of _FLAGS."""
-    attributes = [attribute for shape in image if shape.tag != "tag" for attribute in shape.findall("attribute")]
+    attributes = [attribute for shape in image if shape.tag != "tag" for attribute in shape.iter("attribute")]
     return len(image.findall("tag")) + sum(attribute.get("name") not in _FLAGS for attribute in attributes)
 
 
