@@ -20,7 +20,8 @@ from detect.checkpoints.validate import class_names, require_complete
 from detect.config import Config, to_dict
 from detect.config.builders.detector import build_preprocess
 from detect.config.files import dotted_keys, parse_config, with_overrides
-from detect.config.merge import deep_merge
+from detect.config.merge import deep_merge, settings_to_merge
+from detect.config.overrides import nest
 from detect.errors import UserError
 from detect.system.tensor_files import StateDict, load_torch_file, require_state_dict
 
@@ -149,12 +150,9 @@ def convert_mmdetection_state(
 
 def _with_file_settings(layout: Config, file_settings: Mapping[str, Any], source: str) -> Config:
     """Return the settings with those of a file's configuration. Raises UserError for values that they cannot have."""
-    settings = to_dict(layout)
+    settings = settings_to_merge(layout)
     for key, setting in file_settings.items():
-        nested: Any = setting
-        for part in reversed(key.split(".")):
-            nested = {part: nested}
-        settings = deep_merge(settings, nested)
+        settings = deep_merge(settings, nest(key.split("."), setting))
     return parse_config(settings, f"{source}: its configuration")
 
 

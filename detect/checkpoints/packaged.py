@@ -21,8 +21,9 @@ from torch import Tensor
 from detect.checkpoints.checkpoint import Checkpoint
 from detect.checkpoints.model_card import ModelCard, parse_card
 from detect.checkpoints.renamed_weights import rename_weights
-from detect.config import Config, to_dict
+from detect.config import Config
 from detect.config.files import parse_config, to_yaml
+from detect.config.merge import settings_to_merge
 from detect.errors import UserError, first_line
 from detect.ops.preprocess import Preprocess
 from detect.system.files import require_file, write_bytes
@@ -130,7 +131,7 @@ def portable_config(config: Config) -> Config:
     """
     backbone = config.model.backbone.model_copy(update={"weights": None})
     model = config.model.model_copy(update={"init": None, "backbone": backbone})
-    plain = to_dict(config.model_copy(update={"model": model}))
+    plain = settings_to_merge(config.model_copy(update={"model": model}))
     return Config.model_validate(_without_folders(plain))
 
 

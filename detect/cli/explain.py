@@ -160,6 +160,8 @@ def explain_command(
         explained = _explain_network(predictor, method, paths, out, layer, channel)
     elif method == "trace":
         ground_truth = read_ground_truth(predictor, paths, annotations, split)
+        for note in ground_truth.notes:
+            print(note)
         trace_options = TraceOptions(score=score, max_detections=max_detections)
         verb = "traced"
         explained = _trace_images(predictor, paths, out, trace_options, ground_truth, file_proposals)

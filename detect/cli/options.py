@@ -127,14 +127,20 @@ def with_slices(overrides: tuple[str, ...], slice_size: str | None, overlap: flo
 
 
 def load_settings(config_file: Path | None, overrides: tuple[str, ...]) -> Config:
-    """Return the settings of a configuration file, or the built-in defaults for None, with the overrides applied.
+    """Return the settings of a configuration file, or the built-in defaults for None, with the overrides applied."""
+    from detect.config.files import default_config, load_config
+
+    return default_config(overrides) if config_file is None else load_config(config_file, overrides)
+
+
+def load_data_settings(config_file: Path | None, overrides: tuple[str, ...]) -> Config:
+    """Return the settings of ``load_settings`` for a command that reads the data of these settings.
 
     Raises UserError, also for an override that names a split that the built-in shapes do not have.
     """
-    from detect.config.files import default_config, load_config
     from detect.config.overrides import refuse_splits_of_shapes
 
-    config = default_config(overrides) if config_file is None else load_config(config_file, overrides)
+    config = load_settings(config_file, overrides)
     refuse_splits_of_shapes(config, overrides)
     return config
 

@@ -42,10 +42,8 @@ def pretrain_command(
     is for model.backbone.weights. Resume an interrupted run with: detect train --resume RUN_DIR.
     """
     tune_malloc()
-    from detect.config.files import load_config
-
     settings = (*overrides, *NETWORK, *CLASSIFIER)
-    config = load_config(config_file, options.with_flags(settings, device, precision))
+    config = options.load_data_settings(config_file, options.with_flags(settings, device, precision))
     if out is not None:
         require_writable_folder(out)
     from detect.training.run import train

@@ -126,7 +126,7 @@ def make(
         images = list(search.images)
         print_lines(search.notes())
     else:
-        images, notes = read_image_files(options.load_settings(None, overrides), splits)
+        images, notes = read_image_files(options.load_data_settings(None, overrides), splits)
         print_lines(notes)
     with show_progress(Console(), "searching", len(images), "images") as progress:
         summary = make_proposals(images, out, settings, workers or available_cores(), progress)

@@ -106,7 +106,7 @@ def _read_file_proposals(file: Path, overrides: tuple[str, ...], split: Split) -
     from detect.proposals.files import read_proposals
 
     proposal_file = read_proposals(file)
-    annotations, notes = read_split(options.load_settings(None, overrides), split)
+    annotations, notes = read_split(options.load_data_settings(None, overrides), split)
     print_lines(notes)
     split_proposals = align_file_proposals(file, proposal_file, annotations)
     missing = split_proposals.missing

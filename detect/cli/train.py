@@ -60,10 +60,8 @@ def train_command(
     if config_file is None and (overrides or out or strict or device or precision):
         raise UserError(f"{modes[0]}: expected no other option together with it: a run resumes with its own settings")
     tune_malloc()
-    from detect.config.files import load_config
-
     if config_file is not None:  # before the seconds that torch takes to load
-        config = load_config(config_file, options.with_flags(overrides, device, precision))
+        config = options.load_data_settings(config_file, options.with_flags(overrides, device, precision))
         if out is not None:
             require_writable_folder(out)
     from detect.system.distributed import init_process_group

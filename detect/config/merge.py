@@ -10,6 +10,7 @@ from detect.config.config import Config, to_dict
 
 # Names of DataConfig that count as not set unless they are given for its folder.
 DEFAULT_SPLIT_NAMES = {"train": "train", "val": "val"}
+DEFAULT_VAL_FRACTION = 0.2  # of the images, for validation, if the folder has no split for it
 
 
 def deep_merge(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
@@ -40,15 +41,18 @@ def data_root(settings: Mapping[str, Any]) -> str | None:
 def without_splits_of_other_root(settings: dict[str, Any], root: str | None) -> dict[str, Any]:
     """Return settings that are to be merged under others with the data.root ``root``, None for no other.
 
-    The names data.train=train and data.val=val, which are the defaults, were given for the folder of ``settings``: for
-    another folder they are removed, so that they count as not set. Other names stay.
+    The names data.train=train and data.val=val, which are the defaults, were given for the folder of ``settings``, or
+    were found in it, as was the default fraction for validation: for another folder they are removed, so that they
+    count as not set. Other names stay; beside another name for training that for validation stays too.
     """
     old_root = data_root(settings)
     if root is None or old_root is None or _real_path(old_root) == _real_path(root):
         return settings
-    data = {
-        key: setting for key, setting in settings["data"].items() if DEFAULT_SPLIT_NAMES.get(key, object()) != setting
-    }
+    data = dict(settings["data"])
+    if data.get("train", DEFAULT_SPLIT_NAMES["train"]) == DEFAULT_SPLIT_NAMES["train"]:
+        data.pop("train", None)
+        if data.get("val") in (DEFAULT_SPLIT_NAMES["val"], DEFAULT_VAL_FRACTION):
+            del data["val"]
     return settings | {"data": data}
 
 

@@ -29,7 +29,8 @@ class Score:
     metric: whose rules; metrics: ``mAP`` alone for VOC's rules, COCO's twelve (``coco.METRIC_NAMES``) for ``coco``, the
     primary one first; per_class: AP by class name; images: the number of images; seconds: the time that scoring took,
     without detection; segm: COCO's twelve of the masks, for ``coco`` where all objects and detections have masks;
-    other_sizes: a line for each photo of another size than labelled, where ``detect.evaluate`` read the photos.
+    other_sizes: a line for each photo of another size than labelled, where ``detect.evaluate`` read the photos; notes:
+    the lines on the split that it read, and on what of its labels is not scored, which ``to_dict`` leaves out.
     """
 
     metric: Metric
@@ -39,6 +40,7 @@ class Score:
     seconds: float
     segm: dict[str, float | None] | None = None
     other_sizes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def primary_name(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from detect.config import Config
-from detect.config.builders.data import default_metric, load_split_for_model
+from detect.config.builders.data import default_metric, read_split_for_model
 from detect.config.builders.proposals import proposals_for_evaluation
 from detect.data.annotations import Annotations
 from detect.data.loading.loader import describe_other_size, evaluation_loader
@@ -40,21 +40,22 @@ def evaluate(
 ) -> Score:
     """Score a model on annotations, or on the validation split of a Config; None uses the Config of the model.
 
-    The classes of annotations and model are matched by name. Photos of another size than labelled are in
-    ``Score.other_sizes``. Raises UserError for an object whose class the model does not have, and RunError, a UserError
-    too, where a photo cannot be read.
+    The classes of annotations and model are matched by name. ``Score.other_sizes`` has the photos of another size than
+    labelled, and ``Score.notes`` what of the labels of a split is not scored. Raises UserError for an object whose
+    class the model does not have, and RunError, a UserError too, where a photo cannot be read.
     """
     predictor = model if isinstance(model, Predictor) else load(model)
     config = data if isinstance(data, Config) else predictor.config
+    notes: tuple[str, ...] = ()
     if isinstance(data, Annotations):
         annotations = remap_classes(data, predictor.classes)
     else:
         with_model = config.model_copy(update={"model": predictor.config.model})  # which tells whether masks are read
-        annotations = load_split_for_model(with_model, "val", predictor.classes)
+        annotations, notes = read_split_for_model(with_model, "val", predictor.classes)
     passed = predict_dataset(predictor, annotations, config)
     _require_readable(passed)
     score = score_predictions(annotations, passed.predictions, metric or default_metric(config))
-    return replace(score, other_sizes=tuple(dict.fromkeys(passed.other_sizes)))
+    return replace(score, other_sizes=tuple(dict.fromkeys(passed.other_sizes)), notes=notes)
 
 
 def _require_readable(passed: DatasetPredictions) -> None:

@@ -37,7 +37,7 @@ from detect.system.files import write_bytes
 from detect.system.progress import ProgressDisplay
 from detect.version import __version__
 
-_VERSION = 1  # increase it with every change after which the same weights and settings detect otherwise
+_VERSION = 2  # increase it with every change after which the same weights and settings detect otherwise
 PROPOSAL_IMAGES = 500  # at most: recall is then exact to 2 points, and 2,000 boxes an image take as long as detecting
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from detect.config.builders.data import default_metric, load_split_for_model
+from detect.config.builders.data import default_metric, read_split_for_model
 from detect.data.sources import remap_classes
 from detect.errors import UserError
 from detect.evaluation.analysis.image_counts import best_thresholds
@@ -26,7 +26,7 @@ WITHOUT_OBJECTS = 0.5  # for a class of which the validation data have no object
 class ClassScores:
     """The lowest score of each class, in order (K,).
 
-    lines: what they are and where they come from, then what is wrong with the photos that they come from.
+    lines: the split that they come from, what they are, then what is wrong with its photos.
     """
 
     scores: tuple[float, ...]
@@ -40,7 +40,7 @@ def best_class_scores(predictor: Predictor, out: Path, console: Console) -> Clas
     lies in none, so that they are computed once. Raises UserError where the data are not on this machine.
     """
     try:
-        split = load_split_for_model(predictor.config, "val", predictor.classes)
+        split, notes = read_split_for_model(predictor.config, "val", predictor.classes)
     except UserError as error:
         raise UserError(f"--score auto: expected the validation data of {predictor.file}: {error}") from error
     annotations = remap_classes(split, predictor.classes)
@@ -54,7 +54,7 @@ def best_class_scores(predictor: Predictor, out: Path, console: Console) -> Clas
     unknown = [name for name in predictor.classes if not np.isfinite(best[name])]
     without = f"; no object of {', '.join(unknown)} is found there" if unknown else ""
     line = f"score: best F1 on {len(annotations)} images to validate: {listed}{without}"
-    return ClassScores(scores, (line, *_describe_faults(passed)))
+    return ClassScores(scores, (*notes, line, *_describe_faults(passed)))
 
 
 def _describe_faults(passed: DatasetPredictions) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from detect.config import Config, Device, ModelConfig, Precision, SourceConfig
-from detect.config.builders.data import default_metric, load_split_for_model
+from detect.config.builders.data import default_metric, read_split_for_model
 from detect.config.files import load_config, to_yaml
 from detect.data.images import read_image
 from detect.draw import encode_jpeg
@@ -131,7 +131,9 @@ def _page_without_model(facts: RunFacts, config: Config, missing_reason: str) ->
 def _page(facts: RunFacts, path: Path, predictor: Predictor, console: Console) -> ReportPage:
     """Return the page of a detector with its results on the validation data, which are cached below ``path``."""
     config = predictor.config
-    annotations = load_split_for_model(config, "val", predictor.classes)
+    annotations, notes = read_split_for_model(config, "val", predictor.classes)
+    for note in notes:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
     measured = proposal_images(annotations)
     results, gallery, missing_reason = None, None, ""
     unreadable, other_sizes = tuple[str, ...](), tuple[str, ...]()
@@ -149,7 +151,12 @@ def _page(facts: RunFacts, path: Path, predictor: Predictor, console: Console) -
     proposals = ProposalResults(best, scores_from_ious(best, measured.classes), len(measured), len(annotations))
     return ReportPage(
         title=facts.path.name,
-        summary=(*_summary(config), ("classes", str(len(predictor.classes))), ("weights", predictor.file.name)),
+        summary=(
+            *_summary(config),
+            ("classes", str(len(predictor.classes))),
+            ("weights", predictor.file.name),
+            *(("labels", note) for note in notes),
+        ),
         facts=facts,
         results=results,
         missing_reason=missing_reason,

@@ -108,7 +108,7 @@ def resume(out: Path, console: Console | None = None, group: ProcessGroup = SING
     try:
         train_set, val_set = group.main_process_first(lambda: training_data(config))
     except UserError as error:
-        began = f"the run {out} began with other data, or with a version that allowed this"
+        began = f"the run {out} began with other data, or with a version that allowed this, and keeps its settings"
         raise type(error)(f"{error}; {began}") from error
     proposals = read_proposal_files(config, train_set, val_set)
     sliced = config.data.slice.size is not None  # in every process, as each machine may have data of its own

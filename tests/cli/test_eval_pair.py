@@ -95,7 +95,7 @@ def test_eval_says_which_boxes_it_does_not_score(
     status, out, err = detect_command("eval", *runs, *options)
     assert (status, err) == (0, "")
     line = f"boxes: {num_boxes} kept + {num_broken} dropped + 0 clipped = {num_boxes + num_broken} found"
-    dropped = f"dropped, and not scored: {tmp_path / 'val.json'}: annotation {num_boxes + 1} of "
+    dropped = f"dropped, and not used: {tmp_path / 'val.json'}: annotation {num_boxes + 1} of "
     assert out.splitlines()[0] == f"splits: val from val ({len(document['images'])} images)"
     assert [line in out, dropped in out] == [num_broken > 0] * 2
 

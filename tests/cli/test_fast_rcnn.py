@@ -11,7 +11,7 @@ import yaml
 
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config import Config
-from detect.config.builders.data import list_images
+from detect.config.builders.data import read_image_files
 from detect.config.files import load_config
 from detect.data.images import image_size
 from tests.conftest import TINY, Command
@@ -30,7 +30,7 @@ def config_file(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="module")
 def images(config_file: Path) -> list[Path]:
     config: Config = load_config(config_file)
-    return list_images(config, ["train", "val"])
+    return read_image_files(config, ["train", "val"])[0]
 
 
 @pytest.fixture(scope="module")

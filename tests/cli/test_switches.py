@@ -22,7 +22,7 @@ def proposals(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     from rich.console import Console
 
     from detect.config import Config
-    from detect.config.builders.data import list_images
+    from detect.config.builders.data import read_image_files
     from detect.config.files import with_overrides
     from detect.proposals.search_dataset import make_proposals
     from detect.proposals.selective_search.settings import SearchSettings
@@ -31,7 +31,7 @@ def proposals(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     config = with_overrides(Config(), [f"data.root={shapes_root}", *TINY])
     file = tmp_path_factory.mktemp("searched") / "shapes.npz"
     with show_progress(Console(quiet=True), "searching", 9, "images") as progress:
-        make_proposals(list_images(config, ["train", "val"]), file, SearchSettings("single", 0), 1, progress)
+        make_proposals(read_image_files(config, ["train", "val"])[0], file, SearchSettings("single", 0), 1, progress)
     return file
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from detect.cli.options import load_settings
+from detect.cli.options import load_data_settings, load_settings
 from detect.config import Config, to_dict
 from detect.config.builders.data import read_image_files, read_split, read_split_for_model, read_splits
 from detect.config.builders.resolve import SplitKey, resolve
 from detect.config.files import default_config, load_config, parse_config, with_overrides
+from detect.config.merge import settings_to_merge
 from detect.data.usage import data_usage
 from detect.errors import UserError
 from tests.config.test_splits import coco_file, csv_file, write
@@ -73,6 +74,34 @@ def test_only_what_is_not_named_is_found_in_the_folder(
     assert splits_of(load_config(child, ["data.format=csv", *overrides])) == expected
 
 
+@pytest.mark.parametrize(
+    ("lists", "of_run", "expected"),
+    [
+        (["train", "valid", "test"], ("train", "val"), ("train", "valid")),
+        (["train", "valid", "test"], ("train", 0.2), ("train", "valid")),
+        (["train", "valid", "test"], ("train", 0.1), ("train", 0.1)),
+        (["boxes"], ("train", 0.2), ("boxes", 0.2)),
+        (["trainval", "val"], ("trainval", "val"), ("trainval", "val")),
+        (["train", "heldout"], ("train", "heldout"), ("train", "heldout")),
+        (["final", "val"], ("final", "val"), ("final", "val")),
+    ],
+)
+def test_a_model_on_another_folder_keeps_what_it_did_not_find_in_its_own(
+    lists: Sequence[str], of_run: tuple[str, str | float], expected: tuple[object, object], tmp_path: Path
+) -> None:
+    root = write_lists(tmp_path / "new", *lists)
+    config = with_overrides(run_config(tmp_path / "old", *of_run), ["data.format=csv", f"data.root={root}"])
+    assert splits_of(config) == expected
+
+
+def test_a_saved_model_has_only_the_splits_that_were_set() -> None:
+    for settings, expected in (({}, set()), ({"val": "val"}, {"val"}), ({"train": "a", "val": 0.2}, {"train", "val"})):
+        config = parse_config({"data": {"format": "csv", "root": "x"} | settings}, "test")
+        saved = parse_config(settings_to_merge(config), "saved")
+        assert saved == config
+        assert {"train", "val"} & saved.data.model_fields_set == expected
+
+
 @pytest.mark.parametrize("root", ["~nobody-of-that-name/set", "{loop}/set", "~/set"])
 def test_a_folder_that_does_not_exist_is_another_one(root: str, tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
@@ -104,8 +133,13 @@ def test_a_run_keeps_the_splits_of_its_own_folder(overrides: Sequence[str], tmp_
             "vla",
             r'data\.val: expected a split of \S+, which has val, found vla \(did you mean "val"\?\)$',
         ),
-        (["boxes"], "val", "val", r"which has boxes, found val: --set data\.val=boxes$"),
-        (["train", "val"], "val", "heldout", r"which has train, val, found heldout: --set data\.val=val$"),
+        (
+            ["boxes"],
+            "val",
+            "val",
+            r"which has boxes, found val: --set data\.val=boxes scores on all of it, and without data\.val a fifth",
+        ),
+        (["train", "val"], "val", "heldout", r"which has train, val, found heldout: --set data\.val=val"),
         (["train", "val"], "train", "final", r"which has train, val, found final: --set data\.train=train$"),
         (["one", "two"], "val", "heldout", r"which has one, two, found heldout: --set data\.val=NAME$"),
         (["trainval", "val"], "train", "train", r"which has trainval, val, found train \(did you mean"),
@@ -220,13 +254,14 @@ def test_a_class_that_the_model_lacks_names_the_labels_and_the_cure(file: str, w
 )
 def test_shapes_have_no_other_splits(overrides: tuple[str, ...], message: str | None) -> None:
     if message is None:
-        assert load_settings(None, tuple(overrides)).data.format == "shapes"
+        assert load_data_settings(None, tuple(overrides)).data.format == "shapes"
         return
     with pytest.raises(UserError, match=message):
-        load_settings(None, tuple(overrides))
+        load_data_settings(None, tuple(overrides))
     with pytest.raises(UserError, match=message):
         read_split(default_config(overrides), "val", overrides)
-    assert load_settings(None, (*overrides, "data.format=auto")).data.format == "auto"
+    assert load_data_settings(None, (*overrides, "data.format=auto")).data.format == "auto"
+    assert load_settings(None, tuple(overrides)).data.format == "shapes", "where the data of a folder are read"
 
 
 def test_proposals_say_which_images_and_boxes_they_are_of(tmp_path: Path, detect_command: Command) -> None:
@@ -237,7 +272,7 @@ def test_proposals_say_which_images_and_boxes_they_are_of(tmp_path: Path, detect
     expected = (
         "splits: val from val (2 images)\n"
         "boxes: 1 kept + 1 dropped + 0 clipped = 2 found; images: 2 kept + 0 skipped = 2 found\n"
-        "dropped, and not scored: "
+        "dropped, and not used: "
     )
     for command in (("make", "--out", file), ("recall", file, "--figure", tmp_path / "recall.png")):
         status, out, err = detect_command("proposals", *command, *options)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from detect.config.builders.data import list_images, load_split
+from detect.config.builders.data import load_split, read_image_files
 from detect.errors import UserError
 from detect.proposals.files import ProposalFile, content_hash, pack_proposals
 from detect.proposals.match_images import match_images, match_images_in_files
@@ -160,10 +160,10 @@ def test_split_images_of_two_splits_lists_each_image_once(
         overrides = ["data.format=coco", f"data.root={folder}", "data.train=train.json", f"data.val={val}"]
         overrides.append(f"data.images={folder / 'train'}")
         config = with_overrides(config, overrides)
-    train, both = list_images(config, ["train"]), list_images(config, ["train", "val"])
+    train, both = read_image_files(config, ["train"])[0], read_image_files(config, ["train", "val"])[0]
     assert len(both) == len(set(both)) == (16 if counts else 12)
     assert set(train) < set(both)
-    assert list_images(config, ["val"]) == [image for image in both if image not in train]
+    assert read_image_files(config, ["val"])[0] == [image for image in both if image not in train]
     assert counts is None or len(train) == counts[0]
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from detect.config import Config, DataConfig
 from detect.config.builders.load_splits import load_setting, render_shapes, setting_sources
 from detect.config.builders.missing_splits import split_origin
-from detect.config.builders.resolve import DEFAULT_SPLITS, SplitKey, resolve_data
+from detect.config.builders.resolve import SplitKey, resolve_data
 from detect.config.builders.shared_images import NOTHING_SHARED, find_shared_images
 from detect.config.builders.split_notes import (
     describe_empty_val,
@@ -21,6 +21,7 @@ from detect.config.builders.split_notes import (
 )
 from detect.config.builders.splits import count_unused, describe_setting, describe_splits, split_by_hash
 from detect.config.builders.training_split import prepare_training
+from detect.config.merge import DEFAULT_SPLIT_NAMES
 from detect.config.overrides import refuse_splits_of_shapes
 from detect.data.annotations import Annotations
 from detect.data.formats.annotation_files import annotation_file
@@ -83,7 +84,7 @@ def read_splits(config: Config, *, compare_images: bool = True) -> Splits:
     if len(val) == 0 and config.train.validate_every is not None:
         raise UserError(describe_empty_val(data, len(train)))
     unused = {} if resolved.format == "shapes" else count_unused(data, [train, val], report)
-    split_anew = config.data.val == DEFAULT_SPLITS.val and isinstance(data.val, float) and bool(unused)
+    split_anew = config.data.val == DEFAULT_SPLIT_NAMES["val"] and isinstance(data.val, float) and bool(unused)
     compared = compare_images and not isinstance(data.val, float | int)
     shared = find_shared_images(train, val) if compared else NOTHING_SHARED
     usage = data_usage([train, val], report.findings)
@@ -124,12 +125,13 @@ def read_split(
     """
     refuse_splits_of_shapes(config, overrides or ())
     data, report = render_shapes(resolve_data(config.data)), strict_report()
-    origin = "" if overrides is None else split_origin(split, overrides)
+    key: SplitKey = "train" if isinstance(data.val, float | int) else split  # of the setting that names what is read
+    origin = "" if overrides is None else split_origin(key, overrides)
     parts, line = _load_parts(data, split, report, masks, origin)
     loaded = parts[-1] if split == "val" else parts[0]
     if config.data.format == "shapes":
         return loaded, ()
-    return loaded, (line, *note_findings(data, [loaded], report.findings), *usage_notes(parts, report.findings))
+    return loaded, (line, *note_findings(data, parts, report.findings), *usage_notes(parts, report.findings))
 
 
 def load_split_for_model(config: Config, split: SplitKey, classes: Sequence[str]) -> Annotations:
@@ -212,11 +214,6 @@ def _join_classes(train: Sequence[str], val: Sequence[str], data: DataConfig) ->
     if data.format in ("voc", "csv", "labelme", "label-studio", "folders"):
         return sorted({*train, *val})
     return [*train, *(name for name in val if name not in train)]
-
-
-def list_images(config: Config, splits: Sequence[SplitKey]) -> list[Path]:
-    """Return the image files of these splits, each once."""
-    return read_image_files(config, splits)[0]
 
 
 def read_image_files(config: Config, splits: Sequence[SplitKey]) -> tuple[list[Path], tuple[str, ...]]:

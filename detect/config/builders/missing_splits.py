@@ -7,6 +7,7 @@ from pathlib import Path
 
 from detect.config import DataConfig
 from detect.config.builders.resolve import SplitKey
+from detect.config.overrides import nest_overrides
 from detect.data.formats.detect_format import BOX_FORMATS
 from detect.data.formats.read_folder import list_splits
 from detect.data.formats.split_names import choose_split
@@ -35,10 +36,11 @@ def describe_missing_split(data: DataConfig, key: SplitKey, origin: str = "") ->
     candidates = choose_split(names, key) or names
     hint = "" if origin else did_you_mean(name, names)  # the model's own name is no typing error
     cure = hint or f": --set data.{key}={candidates[0] if len(candidates) == 1 else 'NAME'}"
+    if key == "val" and not hint and candidates == [data.train]:
+        cure = f"{cure} scores on all of it, and without data.val a fifth of it validates"
     return f"data.{key}: expected a split of {root}, which has {listed}, found {name}{origin}{cure}"
 
 
 def split_origin(key: SplitKey, overrides: Sequence[str]) -> str:
     """Return the words on a split that ``KEY=VALUE`` overrides do not name: it is of the model's settings."""
-    is_named = any(override.partition("=")[0] in ("data", f"data.{key}") for override in overrides)
-    return "" if is_named else ", which is of the model's settings"
+    return "" if key in (nest_overrides(overrides).get("data") or {}) else ", which is of the model's settings"

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 from detect.config import Config, DataConfig
+from detect.config.merge import DEFAULT_SPLIT_NAMES, DEFAULT_VAL_FRACTION
 from detect.data.formats.detect_format import BOX_FORMATS, detect_format, format_signs
 from detect.data.formats.read_folder import list_splits
 from detect.data.formats.split_names import choose_split, guess_split, split_role
 from detect.errors import UserError
 
 SplitKey = Literal["train", "val"]  # of the setting that names a split
-DEFAULT_VAL_FRACTION = 0.2  # of the images, for validation, if the folder has no split for it
-DEFAULT_SPLITS = DataConfig()
 
 
 def resolve(config: Config) -> Config:
@@ -52,7 +51,7 @@ def resolve_data(data: DataConfig) -> DataConfig:
 
 def _is_set(data: DataConfig, key: SplitKey) -> bool:
     """Return whether a split is named: by another name than the default one, or by that name for this folder."""
-    return getattr(data, key) != getattr(DEFAULT_SPLITS, key) or key in data.model_fields_set
+    return getattr(data, key) != DEFAULT_SPLIT_NAMES[key] or key in data.model_fields_set
 
 
 def choose_splits(splits: Sequence[str], root: Path) -> tuple[str, str | float]:

@@ -37,7 +37,7 @@ def usage_notes(parts: Sequence[Annotations], findings: Sequence[DatasetFinding]
     scope = " (of both parts of the split)" if len(parts) > 1 else ""
     lines = [f"{usage}{scope}"]
     if dropped:
-        lines.append(f"dropped, and not scored: {dropped[0]}{' ...' if sum(usage.dropped.values()) > 1 else ''}")
+        lines.append(f"dropped, and not used: {dropped[0]}{' ...' if sum(usage.dropped.values()) > 1 else ''}")
     if usage.clipped:
         lines.append("clipped: boxes that reach outside their image, which only training clips")
     return tuple(lines)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from detect.config.builders.data import default_metric, load_split_for_model
+from detect.config.builders.data import default_metric, read_split_for_model
 from detect.config.builders.resolve import SplitKey
 from detect.data.annotations import Annotations, ImageAnnotation
 from detect.data.formats.coco import read_coco
@@ -25,10 +25,14 @@ OUTCOMES = {TRUE_POSITIVE: "found", FALSE_POSITIVE: "found nothing", IGNORED: "n
 
 @dataclass(frozen=True)
 class ImageGroundTruth:
-    """objects: the annotation of each annotated image, by its resolved path; metric: the metric whose rules match."""
+    """objects: the annotation of each annotated image, by its resolved path; metric: the metric whose rules match.
+
+    notes: the lines on the split, and on what of its labels is not used.
+    """
 
     objects: Mapping[Path, ImageAnnotation]
     metric: Metric
+    notes: tuple[str, ...] = ()
 
 
 def read_ground_truth(
@@ -36,8 +40,9 @@ def read_ground_truth(
 ) -> ImageGroundTruth:
     """Return the ground truth of images by their path: of a split, or of a COCO file whose images match by name."""
     metric = default_metric(predictor.config)
+    notes: tuple[str, ...] = ()
     if split is not None:
-        annotations_of_images = load_split_for_model(predictor.config, split, predictor.classes)
+        annotations_of_images, notes = read_split_for_model(predictor.config, split, predictor.classes)
     elif annotations is not None:
         annotations_of_images = read_coco(
             annotations, sorted({image.absolute().parent for image in images}), predictor.classes
@@ -50,6 +55,7 @@ def read_ground_truth(
             for index in range(len(annotations_of_images))
         },
         metric,
+        notes,
     )
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from detect.checkpoints.packaged import portable_config
-from detect.config import Config, to_dict
+from detect.config import Config
 from detect.config.files import parse_config
+from detect.config.merge import settings_to_merge
 from detect.errors import UserError, first_line
 from detect.ops.preprocess import Preprocess
 from detect.version import __version__
@@ -47,7 +48,7 @@ class GraphDescription:
             "score_threshold": settings.score_threshold,
             "nms_iou": settings.nms_iou,
             "max_detections": settings.max_detections,
-            "config": to_dict(portable_config(self.config)),
+            "config": settings_to_merge(portable_config(self.config)),
         }
         return json.dumps(content)
 
