@@ -133,8 +133,8 @@ def test_photos_of_another_size_than_labelled_are_said_with_and_without_the_cach
     for _ in range(2):
         status, out, err = detect_command("report", run, *settings)
         lines = out.splitlines()
-            assert (status, err, lines[2:]) == (0, "", expected)
-            assert lines[0].startswith("splits: ")
+        assert (status, err, lines[2:]) == (0, "", expected)
+        assert lines[0].startswith("splits: ")
         text = parse_page((run / "report.html").read_text(encoding="utf-8")).text
         assert text.count(f"{noun} of another size than labelled;") == (count > 0)
         assert text.count("80 x 60, and 160 x 120 in its labels") == count
