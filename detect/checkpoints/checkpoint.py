@@ -10,9 +10,8 @@ from typing import Any
 from torch import Tensor
 
 from detect.checkpoints.renamed_weights import rename_weights
-from detect.config import Config
+from detect.config import Config, to_dict
 from detect.config.files import parse_config
-from detect.config.merge import settings_to_merge
 from detect.errors import UserError, did_you_mean
 from detect.ops.preprocess import Preprocess
 from detect.system.checksums import load_with_checksum, save_with_checksum
@@ -49,7 +48,7 @@ def save_checkpoint(checkpoint: Checkpoint, file: Path) -> None:
     content = {
         "format": FORMAT,
         "version": __version__,
-        "config": settings_to_merge(checkpoint.config),
+        "config": to_dict(checkpoint.config),
         "classes": list(checkpoint.classes),
         "preprocess": dataclasses.asdict(checkpoint.preprocess),
         "weights": checkpoint.weights,

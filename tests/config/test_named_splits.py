@@ -94,7 +94,7 @@ def test_a_model_on_another_folder_keeps_what_it_did_not_find_in_its_own(
     assert splits_of(config) == expected
 
 
-def test_a_saved_model_has_only_the_splits_that_were_set() -> None:
+def test_an_exported_model_has_only_the_splits_that_were_set() -> None:
     for settings, expected in (({}, set()), ({"val": "val"}, {"val"}), ({"train": "a", "val": 0.2}, {"train", "val"})):
         config = parse_config({"data": {"format": "csv", "root": "x"} | settings}, "test")
         saved = parse_config(settings_to_merge(config), "saved")
