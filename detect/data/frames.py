@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
-from PIL import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from detect.data.decoding import open_header
@@ -19,18 +19,13 @@ _SUBFILE_TYPE = 254  # a tag of TIFF
 _SMALLER_COPY, _MASK = 1, 4  # bits of it: a page that shows the first one again, or what of it is transparent
 
 
-def count_frames(content: bytes) -> int:
-    """Return the number of frames of an image file with this content, at least 1; see ``frames_of``."""
-    with open_header(content) as image:
-        return frames_of(image)
+def count_frames(source: bytes | io.BufferedReader) -> int:
+    """Return the number of frames of an image file, at least 1.
 
-
-def frames_of(image: ImageFile.ImageFile) -> int:
-    """Return the number of frames of an open image, at least 1.
-
-    Pages of a TIFF that are smaller copies or masks of another are not counted, nor frames from a damaged one on.
+    source: its content, or the open file. Pages of a TIFF that are smaller copies or masks of another are not counted,
+    nor frames from a damaged one on. Raises UnreadableImage for a file without a header that can be read.
     """
-    with warnings.catch_warnings():
+    with open_header(source) as image, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns about damaged frames, without the name of the file
         if isinstance(image, TiffImageFile):
             return max(_count_pages(image), 1)
@@ -42,13 +37,20 @@ def frames_of(image: ImageFile.ImageFile) -> int:
 
 def _count_pages(image: TiffImageFile) -> int:
     count = page = 0
+    while _has_page(image, page):
+        kind = image.tag_v2.get(_SUBFILE_TYPE, 0)
+        count += not (isinstance(kind, int) and kind & (_SMALLER_COPY | _MASK))
+        page += 1
+    return count
+
+
+def _has_page(image: TiffImageFile, page: int) -> bool:
+    """Return True if a TIFF has this page, from 0, to which it is then set."""
     try:
-        while True:
-            image.seek(page)
-            count += not image.tag_v2.get(_SUBFILE_TYPE, 0) & (_SMALLER_COPY | _MASK)
-            page += 1
+        image.seek(page)
     except Exception:  # EOFError after the last page; decoders raise almost any exception for damaged bytes
-        return count
+        return False
+    return True
 
 
 def describe_unread_frames(images: Iterable[Path]) -> str | None:
@@ -56,16 +58,16 @@ def describe_unread_frames(images: Iterable[Path]) -> str | None:
 
     Only files with a suffix that can have several are opened, and one that cannot be read is left out.
     """
-    found = [image for image in images if image.suffix.lower() in _SUFFIXES and _has_several(image)]
-    if not found:
+    several = [image for image in images if image.suffix.lower() in _SUFFIXES and _has_several(image)]
+    if not several:
         return None
-    count = "1 image has" if len(found) == 1 else f"{len(found)} images have"
-    return f"{count} several frames, of which only the first is read (as {found[0]}): save each frame as an image"
+    count = "1 image has" if len(several) == 1 else f"{len(several)} images have"
+    return f"{count} several frames, of which only the first is read (as {several[0]}): save each frame as an image"
 
 
 def _has_several(path: Path) -> bool:
     try:
-        with path.open("rb") as stream, open_header(stream) as image:
-            return frames_of(image) > 1
-    except Exception:  # what was named as unreadable before
+        with path.open("rb") as stream:
+            return count_frames(stream) > 1
+    except Exception:  # decoders raise almost any exception; the file was named when it was read
         return False

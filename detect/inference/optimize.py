@@ -16,8 +16,8 @@ def optimize_detector(detector: Detector, dtype: torch.dtype) -> None:
 
     Its output layers keep their type: see ``output_in_float32``.
     """
-    kept = [layer for layers in output_layers(detector) for layer in layers.values()]
-    optimize_for_inference(detector, dtype, kept)
+    outputs = [layer for layers in output_layers(detector) for layer in layers.values()]
+    optimize_for_inference(detector, dtype, unchanged=outputs)
 
 
 def output_layers(detector: Detector) -> list[Mapping[str, OutputLayer]]:

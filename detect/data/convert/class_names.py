@@ -48,8 +48,8 @@ def written_classes(dataset: ConvertibleDataset, target: WritableFormat) -> list
     """Return the classes that ``target`` has, in its order: those with objects, sorted, where it lists none."""
     if target not in _FORBIDDEN_IN_CLASSES:
         return list(dataset.categories)
-    names, with_objects = writable_class_names(dataset, target), {each.name for each in dataset.objects()}
-    return sorted(with_objects, key=lambda name: names[name])
+    new_names = writable_class_names(dataset, target)
+    return sorted({instance.name for instance in dataset.objects()}, key=lambda name: new_names[name])
 
 
 def describe_lost_classes(dataset: ConvertibleDataset, target: WritableFormat) -> list[str]:
@@ -58,9 +58,9 @@ def describe_lost_classes(dataset: ConvertibleDataset, target: WritableFormat) -
     lost = [name for name in dataset.categories if name not in set(written)]
     lines = []
     if lost:
-        named = ", ".join(map(repr, lost[:_MAX_NAMED])) + (", ..." if len(lost) > _MAX_NAMED else "")
+        names = ", ".join(map(repr, lost[:_MAX_NAMED])) + (", ..." if len(lost) > _MAX_NAMED else "")
         count = format_count(len(lost), "class", "classes")
-        lines.append(f"{target} has no list of classes: {count} without objects not written: {named}")
+        lines.append(f"{target} has no list of classes: {count} without objects not written: {names}")
     if written != [name for name in dataset.categories if name in set(written)]:
         lines.append(
             f"{target} has no list of classes: their order is not written, and detect reads them sorted by name "

@@ -56,20 +56,19 @@ def freeze_norms(module: nn.Module) -> None:
 
 
 def optimize_for_inference(
-    module: nn.Module, dtype: torch.dtype = torch.float32, kept: Collection[nn.Module] = ()
+    module: nn.Module, dtype: torch.dtype = torch.float32, unchanged: Collection[nn.Module] = ()
 ) -> None:
     """Make a module faster that is in evaluation and stays there; the names of its tensors change.
 
     Each normalization is fused into the convolution before it, as a scale of its weights and as its bias. The weights
-    of convolutions and linear layers become ``dtype``, but for layers in ``kept``; otherwise autocast would convert
-    them for every image (42 million numbers of ResNet-50 with a pyramid). Outputs are bit-identical where
+    of convolutions and linear layers become ``dtype``, but for those of ``unchanged`` layers; otherwise autocast would
+    convert them for every image (42 million numbers of ResNet-50 with a pyramid). Outputs are bit-identical where
     normalizations are frozen, because those are a part of their convolution already, and otherwise equal to rounding.
     """
     _fuse_norms(module)
     for layer in module.modules():
-        is_kept = any(layer is other for other in kept)
         has_weights = isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
-        if has_weights and not is_kept and layer.weight.dtype == torch.float32:
+        if has_weights and layer not in unchanged and layer.weight.dtype == torch.float32:
             layer.to(dtype)
 
 
